@@ -1,0 +1,1 @@
+//! Vocabulary, traits and crash-safe rollout engine for zero-downtime deployments.

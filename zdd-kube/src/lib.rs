@@ -1,0 +1,1 @@
+//! Kubernetes for zdd: observe, apply, verify, journal, lease, preflight.

@@ -1,0 +1,1 @@
+//! Load client of the tests: never retries, counts every failure by cause.
