@@ -1,0 +1,455 @@
+//! The versioned object store: what etcd and the generic registry do together.
+//!
+//! Every write takes one number from a global revision, becomes the object's
+//! `resourceVersion`, and is appended to a log from which watches are served.
+//! Both the API and the controllers write through the same methods, so that
+//! generation, uid and deletion behave alike for both.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::collection::Collection;
+use crate::object::Object;
+
+/// How many log entries are kept; older watches get 410 Gone, as after an etcd compaction.
+const LOG_LIMIT: usize = 20_000;
+
+/// An object's place in its collection: namespace (empty when cluster-scoped) and name.
+pub type Place = (String, String);
+
+/// What happened to an object.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "complete by the watch protocol")]
+pub enum Change {
+    /// The object came into being.
+    Added,
+    /// The object was removed from the store.
+    Deleted,
+    /// The object was written.
+    Modified,
+}
+
+/// One entry of the log.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Entry {
+    /// The global revision of this write.
+    pub revision: u64,
+    /// What happened.
+    pub change: Change,
+    /// Where the object lives.
+    pub collection: Collection,
+    /// The object after the write; for [`Change::Deleted`] its last state, with the new revision.
+    pub object: Arc<Value>,
+    /// The object before the write, when there was one.
+    pub before: Option<Arc<Value>>,
+    /// Who wrote: a user agent of the API, or the name of a controller.
+    pub actor: Arc<str>,
+}
+
+/// Why the store refused a write.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The name is taken.
+    #[error("{collection} \"{name}\" already exists")]
+    AlreadyExists {
+        /// The collection.
+        collection: Collection,
+        /// The object's name.
+        name: String,
+    },
+    /// The object has another resourceVersion than the writer saw.
+    #[error(
+        "the object has been modified; please apply your changes to the latest version and try again"
+    )]
+    Conflict {
+        /// The collection.
+        collection: Collection,
+        /// The object's name.
+        name: String,
+    },
+    /// There is no such object.
+    #[error("{collection} \"{name}\" not found")]
+    NotFound {
+        /// The collection.
+        collection: Collection,
+        /// The object's name.
+        name: String,
+    },
+    /// The object has another uid than the writer named.
+    #[error("precondition failed: uid in precondition: {wanted}, uid in object meta: {found}")]
+    UidMismatch {
+        /// The collection.
+        collection: Collection,
+        /// The object's name.
+        name: String,
+        /// The uid that the writer named.
+        wanted: String,
+        /// The uid of the object.
+        found: String,
+    },
+}
+
+/// What must hold for a deletion, and how it is done.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Deletion {
+    /// The uid that the object must have.
+    pub uid: Option<String>,
+    /// The resourceVersion that the object must have.
+    pub revision: Option<u64>,
+    /// Seconds of grace; `None` takes the pod's own (30 without one). Only pods have grace.
+    pub grace_seconds: Option<i64>,
+}
+
+/// Which part of an object a write may change.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the two halves of an object")]
+pub enum Part {
+    /// Everything but the status: a changed spec counts a new generation.
+    Main,
+    /// The status alone, and metadata other than labels and generation.
+    Status,
+}
+
+/// All objects of one cluster, with their history.
+#[derive(Debug)]
+pub struct Store {
+    clock: Clock,
+    random: fastrand::Rng,
+    revision: u64,
+    objects: BTreeMap<Collection, BTreeMap<Place, Arc<Value>>>,
+    log: VecDeque<Entry>,
+    notify: watch::Sender<u64>,
+}
+
+impl Store {
+    /// Creates an empty store whose uids and generated names come from `seed`.
+    #[must_use]
+    pub fn new(clock: Clock, seed: u64) -> Self {
+        let (notify, _) = watch::channel(1);
+        Self {
+            clock,
+            random: fastrand::Rng::with_seed(seed),
+            revision: 1,
+            objects: BTreeMap::new(),
+            log: VecDeque::new(),
+            notify,
+        }
+    }
+
+    /// Returns the cluster's clock.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Returns the newest revision.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Returns a receiver that sees the newest revision after each write.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.notify.subscribe()
+    }
+
+    /// Returns the seeded random numbers.
+    pub fn random(&mut self) -> &mut fastrand::Rng {
+        &mut self.random
+    }
+
+    /// Returns the object at a place.
+    #[must_use]
+    pub fn get(&self, collection: &Collection, namespace: &str, name: &str) -> Option<&Arc<Value>> {
+        self.objects.get(collection)?.get(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    /// Lists a collection in order of namespace and name; `None` lists all namespaces.
+    pub fn list<'a>(
+        &'a self,
+        collection: &Collection,
+        namespace: Option<&'a str>,
+    ) -> impl Iterator<Item = &'a Arc<Value>> + use<'a> {
+        let objects = self.objects.get(collection).into_iter().flatten();
+        objects
+            .filter(move |((place, _), _)| namespace.is_none_or(|wanted| wanted == place))
+            .map(|(_, object)| object)
+    }
+
+    /// Returns the log entries after `revision`, or `None` when the log no longer reaches back so far.
+    #[must_use]
+    pub fn since(&self, revision: u64) -> Option<impl Iterator<Item = &Entry>> {
+        let first = self.log.front().map_or(self.revision + 1, |entry| entry.revision);
+        if revision + 1 < first {
+            return None;
+        }
+        let skip = usize::try_from(revision + 1 - first).unwrap_or(usize::MAX);
+        Some(self.log.iter().skip(skip))
+    }
+
+    /// Forgets all log entries up to the present, so that older watches get 410 Gone.
+    pub fn compact(&mut self) {
+        self.log.clear();
+    }
+
+    /// Adds an object; sets uid, creationTimestamp, generation and resourceVersion.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`].
+    pub fn create(
+        &mut self,
+        actor: &Arc<str>,
+        collection: &Collection,
+        mut object: Value,
+    ) -> Result<Arc<Value>, StoreError> {
+        let place = place(&object);
+        if self.objects.get(collection).is_some_and(|all| all.contains_key(&place)) {
+            return Err(StoreError::AlreadyExists {
+                collection: collection.clone(),
+                name: place.1,
+            });
+        }
+        let uid = self.uid();
+        object["metadata"]["uid"] = uid.into();
+        object["metadata"]["creationTimestamp"] = self.clock.stamp().into();
+        if object.get("spec").is_some() {
+            object["metadata"]["generation"] = 1.into();
+        }
+        Ok(self.write(actor, collection, place, Some(object), None))
+    }
+
+    /// Replaces an object.
+    ///
+    /// A `metadata.resourceVersion` or `metadata.uid` in `object` is a precondition. A write that
+    /// changes nothing takes no revision and returns the object as it is. An object that is
+    /// terminating and has no finalizers left is removed.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Conflict`], [`StoreError::UidMismatch`].
+    pub fn update(
+        &mut self,
+        actor: &Arc<str>,
+        collection: &Collection,
+        part: Part,
+        mut object: Value,
+    ) -> Result<Arc<Value>, StoreError> {
+        let place = place(&object);
+        let old = self.existing(collection, &place)?;
+        let seen = (object.revision() > 0).then(|| object.revision());
+        let uid = (!object.uid().is_empty()).then(|| object.uid().to_owned());
+        check(collection, &old, uid.as_deref(), seen)?;
+        for key in [
+            "uid",
+            "creationTimestamp",
+            "resourceVersion",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+        ] {
+            keep(&mut object["metadata"], &old["metadata"], key);
+        }
+        keep(&mut object["metadata"], &old["metadata"], "generation");
+        match part {
+            Part::Main => {
+                keep(&mut object, &old, "status");
+                if counts_generation(collection, &object, &old) {
+                    object["metadata"]["generation"] = (old.generation() + 1).into();
+                }
+            }
+            Part::Status => {
+                keep(&mut object, &old, "spec");
+                keep(&mut object["metadata"], &old["metadata"], "labels");
+            }
+        }
+        if object == *old {
+            return Ok(old);
+        }
+        if object.is_terminating() && !has_finalizers(&object) && collection != &Collection::PODS {
+            return Ok(self.write(actor, collection, place, None, Some(old)));
+        }
+        Ok(self.write(actor, collection, place, Some(object), Some(old)))
+    }
+
+    /// Changes an object in place; what `edit` leaves in `resourceVersion` is the precondition,
+    /// which holds unless `edit` writes another.
+    ///
+    /// # Errors
+    /// As [`Store::update`].
+    pub fn modify(
+        &mut self,
+        actor: &Arc<str>,
+        collection: &Collection,
+        part: Part,
+        (namespace, name): (&str, &str),
+        edit: impl FnOnce(&mut Value),
+    ) -> Result<Arc<Value>, StoreError> {
+        let old = self.existing(collection, &(namespace.to_owned(), name.to_owned()))?;
+        let mut object = (*old).clone();
+        edit(&mut object);
+        self.update(actor, collection, part, object)
+    }
+
+    /// Deletes an object: at once, or by marking it when it has finalizers or is a pod with grace.
+    ///
+    /// Returns the object as it is after the write. Grace 0 removes a pod at once.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::Conflict`], [`StoreError::UidMismatch`].
+    pub fn delete(
+        &mut self,
+        actor: &Arc<str>,
+        collection: &Collection,
+        (namespace, name): (&str, &str),
+        deletion: &Deletion,
+    ) -> Result<Arc<Value>, StoreError> {
+        let place = (namespace.to_owned(), name.to_owned());
+        let old = self.existing(collection, &place)?;
+        check(collection, &old, deletion.uid.as_deref(), deletion.revision)?;
+        let grace = grace(collection, &old, deletion);
+        if grace == 0 && !has_finalizers(&old) {
+            return Ok(self.write(actor, collection, place, None, Some(old)));
+        }
+        let pending = old.int("/metadata/deletionGracePeriodSeconds");
+        if old.is_terminating() && pending.is_none_or(|pending| pending <= grace) {
+            return Ok(old);
+        }
+        let mut object = (*old).clone();
+        let now = self.clock.now();
+        let end =
+            now.saturating_add(k8s_openapi::jiff::SignedDuration::from_secs(grace)).unwrap_or(now);
+        object["metadata"]["deletionTimestamp"] =
+            end.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into();
+        object["metadata"]["deletionGracePeriodSeconds"] = grace.into();
+        if old.generation() > 0 {
+            object["metadata"]["generation"] = (old.generation() + 1).into();
+        }
+        Ok(self.write(actor, collection, place, Some(object), Some(old)))
+    }
+
+    fn existing(&self, collection: &Collection, place: &Place) -> Result<Arc<Value>, StoreError> {
+        let object = self.objects.get(collection).and_then(|all| all.get(place));
+        object.cloned().ok_or_else(|| StoreError::NotFound {
+            collection: collection.clone(),
+            name: place.1.clone(),
+        })
+    }
+
+    fn write(
+        &mut self,
+        actor: &Arc<str>,
+        collection: &Collection,
+        place: Place,
+        object: Option<Value>,
+        before: Option<Arc<Value>>,
+    ) -> Arc<Value> {
+        self.revision += 1;
+        let all = self.objects.entry(collection.clone()).or_default();
+        let (change, mut object) = match (object, &before) {
+            (Some(object), None) => (Change::Added, object),
+            (Some(object), Some(_)) => (Change::Modified, object),
+            (None, Some(before)) => (Change::Deleted, (**before).clone()),
+            (None, None) => (Change::Deleted, json!({"metadata": {}})),
+        };
+        object["metadata"]["resourceVersion"] = self.revision.to_string().into();
+        let object = Arc::new(object);
+        if change == Change::Deleted {
+            all.remove(&place);
+        } else {
+            all.insert(place, Arc::clone(&object));
+        }
+        self.log.push_back(Entry {
+            revision: self.revision,
+            change,
+            collection: collection.clone(),
+            object: Arc::clone(&object),
+            before,
+            actor: Arc::clone(actor),
+        });
+        if self.log.len() > LOG_LIMIT {
+            self.log.pop_front();
+        }
+        self.notify.send_replace(self.revision);
+        object
+    }
+
+    fn uid(&mut self) -> String {
+        let bits = self.random.u128(..);
+        // Version 4, variant 1 of RFC 9562.
+        let bits = (bits & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
+        let hex = format!("{bits:032x}");
+        format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    }
+}
+
+fn place(object: &Value) -> Place {
+    (object.namespace().to_owned(), object.name().to_owned())
+}
+
+fn check(
+    collection: &Collection,
+    old: &Value,
+    uid: Option<&str>,
+    revision: Option<u64>,
+) -> Result<(), StoreError> {
+    if let Some(wanted) = uid
+        && wanted != old.uid()
+    {
+        return Err(StoreError::UidMismatch {
+            collection: collection.clone(),
+            name: old.name().to_owned(),
+            wanted: wanted.to_owned(),
+            found: old.uid().to_owned(),
+        });
+    }
+    if revision.is_some_and(|seen| seen != old.revision()) {
+        return Err(StoreError::Conflict {
+            collection: collection.clone(),
+            name: old.name().to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Copies a key from the old object, or removes it where the old one has none.
+fn keep(object: &mut Value, old: &Value, key: &str) {
+    match old.get(key) {
+        Some(value) => object[key] = value.clone(),
+        None => {
+            if let Some(map) = object.as_object_mut() {
+                map.remove(key);
+            }
+        }
+    }
+}
+
+/// Deployments count annotation changes too (pkg/registry/apps/deployment/strategy.go).
+fn counts_generation(collection: &Collection, new: &Value, old: &Value) -> bool {
+    new.get("spec") != old.get("spec")
+        || (collection == &Collection::DEPLOYMENTS
+            && new["metadata"].get("annotations") != old["metadata"].get("annotations"))
+}
+
+fn has_finalizers(object: &Value) -> bool {
+    object["metadata"]["finalizers"].as_array().is_some_and(|all| !all.is_empty())
+}
+
+/// A pod that no node has taken, or that has ended, goes at once.
+fn grace(collection: &Collection, pod: &Value, deletion: &Deletion) -> i64 {
+    if collection != &Collection::PODS {
+        return 0;
+    }
+    let ended = matches!(pod.text("/status/phase"), Some("Failed" | "Succeeded"));
+    if pod.text("/spec/nodeName").is_none() || ended {
+        return 0;
+    }
+    let own = pod.int("/spec/terminationGracePeriodSeconds").unwrap_or(30);
+    deletion.grace_seconds.unwrap_or(own).max(0)
+}
