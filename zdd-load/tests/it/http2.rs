@@ -1,0 +1,109 @@
+//! HTTP/2: streams share a connection, and GOAWAY moves them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::{Reason, server};
+use http::Response;
+use tokio::net::TcpStream;
+use zdd_load::{Cause, Load, Mode};
+
+use crate::server::{Server, load, report, server};
+
+fn http2(server: &Server) -> Load {
+    load(server.address).mode(Mode::Http2 { streams: 10 }).rate(1_000).total(200)
+}
+
+/// Answers `200 ok` to one stream.
+fn answer(mut respond: server::SendResponse<Bytes>) {
+    let response = Response::builder().header("x-version", "v2").body(()).unwrap();
+    let mut body = respond.send_response(response, false).unwrap();
+    body.send_data(Bytes::from_static(b"ok"), true).unwrap();
+}
+
+#[tokio::test]
+async fn all_streams_share_one_connection() {
+    let server = server(async |stream: TcpStream| {
+        let mut connection = server::handshake(stream).await.unwrap();
+        while let Some(Ok((_, respond))) = connection.accept().await {
+            answer(respond);
+        }
+    });
+    let server = server.await;
+    let report = report(http2(&server).label_header("x-version")).await;
+    assert_eq!((report.ok, report.connections.opened), (200, 1), "{report}");
+    assert_eq!(report.labels.get("v2"), Some(&200));
+}
+
+#[tokio::test]
+async fn a_two_step_goaway_moves_streams_and_loses_none() {
+    let server = server(async |stream: TcpStream| {
+        let mut connection = server::handshake(stream).await.unwrap();
+        let mut served = 0;
+        while let Some(Ok((_, respond))) = connection.accept().await {
+            answer(respond);
+            served += 1;
+            if served == 50 {
+                connection.graceful_shutdown();
+            }
+        }
+    });
+    let server = server.await;
+    let report = report(http2(&server)).await;
+    assert_eq!(report.ok, 200, "{report}");
+    assert!(report.connections.opened >= 3, "{report:?}");
+    assert_eq!(report.connections.opened, report.connections.told_to_close + 1, "{report:?}");
+}
+
+#[tokio::test]
+async fn a_reset_stream_and_a_refused_stream_are_told_apart() {
+    for (reason, cause) in [
+        (Reason::INTERNAL_ERROR, Cause::StreamReset),
+        (Reason::REFUSED_STREAM, Cause::StreamRefused),
+    ] {
+        let server = server(move |stream: TcpStream| async move {
+            let mut connection = server::handshake(stream).await.unwrap();
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                respond.send_reset(reason);
+            }
+        });
+        let server = server.await;
+        let report = report(http2(&server).total(5)).await;
+        assert_eq!(report.causes.get(&cause), Some(&5), "{report}");
+    }
+}
+
+#[tokio::test]
+async fn an_abrupt_goaway_loses_the_streams_that_were_sent() {
+    let server = server(async |stream: TcpStream| {
+        let mut connection = server::handshake(stream).await.unwrap();
+        let first = connection.accept().await;
+        connection.abrupt_shutdown(Reason::NO_ERROR);
+        drop(first);
+        while connection.accept().await.is_some() {}
+    });
+    let server = server.await;
+    let report = report(http2(&server).total(5)).await;
+    assert_eq!(report.ok, 0, "{report}");
+    assert_eq!(report.failed, 5, "{report}");
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_fails_each_of_its_streams() {
+    let server = server(async |stream: TcpStream| {
+        let mut connection = server::handshake(stream).await.unwrap();
+        let mut held = Vec::new();
+        while held.len() < 5 {
+            held.push(connection.accept().await);
+        }
+    });
+    let server = server.await;
+    let load = http2(&server).total(5).request_timeout(Duration::from_secs(5));
+    let report = report(load).await;
+    let lost = [Cause::ClosedBeforeResponse, Cause::ResetBeforeResponse];
+    assert_eq!(
+        lost.iter().filter_map(|cause| report.causes.get(cause)).sum::<u64>(),
+        5,
+        "{report}"
+    );
+}
