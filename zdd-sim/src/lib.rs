@@ -4,9 +4,15 @@
 mod clock;
 mod collection;
 mod object;
+#[cfg(feature = "process")]
+mod proxy;
 mod store;
 
 pub use clock::Clock;
 pub use collection::Collection;
 pub use object::Object;
+#[cfg(feature = "process")]
+pub use proxy::{
+    Backend, BackendCounts, Proxy, ProxyCounts, ProxyError, RouteTable, ServiceCounts, ServicePort,
+};
 pub use store::{Change, Deletion, Entry, Part, Place, Store, StoreError};

@@ -1,0 +1,162 @@
+//! A data plane on real sockets: one listener per Service port, which does per
+//! TCP connection what kube-proxy does per connection-tracking entry.
+//!
+//! - Each new connection takes a random backend from the route table of that moment; a connection
+//!   that exists stays on its backend until one side ends it, whatever the table says later.
+//! - A backend that refuses is a refusal for the client. The proxy never tries another one:
+//!   a data plane that retries would hide the loss that it is here to count.
+//! - A half-close is passed on as a half-close, and a reset as a reset.
+//!
+//! The route table comes in through a [`watch`] channel, so that its lag behind the EndpointSlices
+//! is the business of whoever feeds it.
+//!
+//! One difference to kube-proxy cannot be helped in user space: the client's handshake completes
+//! before the backend is asked. Where a node would answer the SYN with a refusal, the client here
+//! sees an accepted connection that is reset at once.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+mod connection;
+mod counts;
+mod relay;
+mod table;
+
+use connection::Frontend;
+pub use counts::{BackendCounts, ProxyCounts, ServiceCounts};
+pub use table::{Backend, RouteTable, ServicePort};
+
+/// Room for bursts of fresh connections; the kernel caps it at `somaxconn`.
+const BACKLOG: u32 = 4096;
+
+/// How long the accept loop rests when the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// Why a Service could not be served.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ProxyError {
+    /// The address of the Service could not be taken.
+    #[error("failed to listen on {address} for {service}; choose another cluster address or port")]
+    Listen {
+        /// The Service port.
+        service: ServicePort,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Forwards the connections of Services to their pods.
+///
+/// Dropping it closes all listeners and resets all connections.
+pub struct Proxy {
+    routes: watch::Receiver<Arc<RouteTable>>,
+    counters: counts::Counters,
+    tasks: TaskTracker,
+    end: CancellationToken,
+}
+
+impl Proxy {
+    /// Creates a proxy that follows `routes`.
+    #[must_use]
+    pub fn new(routes: watch::Receiver<Arc<RouteTable>>) -> Self {
+        Self {
+            routes,
+            counters: counts::Counters::default(),
+            tasks: TaskTracker::new(),
+            end: CancellationToken::new(),
+        }
+    }
+
+    /// Serves a Service port at `address` and returns the address in use, which differs from the
+    /// asked one when that had port 0.
+    ///
+    /// Must be called within a tokio runtime, on which all connections then run.
+    ///
+    /// # Errors
+    /// [`ProxyError::Listen`].
+    pub fn listen(
+        &self,
+        service: ServicePort,
+        address: SocketAddr,
+    ) -> Result<SocketAddr, ProxyError> {
+        let (listener, bound) = match bind(address) {
+            Ok(listener) => listener,
+            Err(source) => return Err(ProxyError::Listen { service, address, source }),
+        };
+        let frontend = Arc::new(Frontend {
+            counters: self.counters.of(&service),
+            routes: self.routes.clone(),
+            service,
+            end: self.end.clone(),
+        });
+        self.tasks.spawn(accept(listener, frontend, self.tasks.clone()));
+        Ok(bound)
+    }
+
+    /// Returns what has happened so far.
+    #[must_use]
+    pub fn counts(&self) -> ProxyCounts {
+        self.counters.snapshot()
+    }
+
+    /// Closes all listeners, resets all connections and waits until they are gone.
+    pub async fn close(self) {
+        self.end.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.end.cancel();
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").field("counts", &self.counts()).finish_non_exhaustive()
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let listener = socket.listen(BACKLOG)?;
+    let bound = listener.local_addr()?;
+    Ok((listener, bound))
+}
+
+async fn accept(listener: TcpListener, frontend: Arc<Frontend>, tasks: TaskTracker) {
+    let end = frontend.end.clone();
+    end.run_until_cancelled(async {
+        loop {
+            match listener.accept().await {
+                Ok((client, _)) => {
+                    let frontend = Arc::clone(&frontend);
+                    tasks.spawn(async move { frontend.serve(client).await });
+                }
+                // The client was gone before it was accepted; nothing was lost by the proxy.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    tracing::warn!(service = %frontend.service, %error, "failed to accept");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    })
+    .await;
+}

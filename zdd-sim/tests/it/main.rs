@@ -1,0 +1,5 @@
+//! The public behaviour of the embedded cluster.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+
+#[cfg(feature = "process")]
+mod proxy;
