@@ -1,0 +1,91 @@
+use super::*;
+
+const S: fn(u64) -> Duration = Duration::from_secs;
+
+#[test]
+fn defaults_leave_the_documented_shares() {
+    let (budget, warnings) = Request { in_cluster: true, ..Request::default() }.resolve().unwrap();
+    assert_eq!(warnings, []);
+    assert_eq!(budget.deadline, S(30));
+    assert_eq!(budget.lame_duck, LameDuck::adaptive(S(5), S(15)));
+    assert_eq!(budget.draining_ends(), Duration::from_millis(19_500));
+    assert_eq!(budget.closing_ends(), Duration::from_millis(24_500));
+    assert_eq!(budget.hooks_end(), Duration::from_millis(29_500));
+}
+
+#[test]
+fn outside_a_cluster_there_is_no_lame_duck() {
+    assert_eq!(Request::default().resolve().unwrap().0.lame_duck, LameDuck::NONE);
+}
+
+#[test]
+fn the_default_grace_caps_the_default_deadline_and_says_what_would_do() {
+    let request =
+        Request { termination_grace: Some(S(30)), in_cluster: true, ..Request::default() };
+    let (budget, warnings) = request.resolve().unwrap();
+    assert_eq!(budget.deadline, S(27));
+    assert_eq!(warnings, [Warning::DeadlineCapped { asked: S(30), capped: S(27), needed: S(33) }]);
+    assert!(warnings[0].to_string().contains("terminationGracePeriodSeconds to at least 33"));
+}
+
+#[test]
+fn the_recommended_grace_needs_no_warning() {
+    let request = Request { termination_grace: Some(S(35)), ..Request::default() };
+    assert_eq!(request.resolve().unwrap().1, []);
+}
+
+#[test]
+fn the_pre_stop_sleep_is_not_waited_for_twice() {
+    let request = Request {
+        termination_grace: Some(S(60)),
+        pre_stop: S(4),
+        in_cluster: true,
+        ..Request::default()
+    };
+    assert_eq!(request.resolve().unwrap().0.lame_duck, LameDuck::adaptive(S(1), S(15)));
+}
+
+#[test]
+fn a_lame_duck_that_only_the_grace_makes_too_long_is_shortened() {
+    let request = Request {
+        lame_duck: Some(LameDuck::fixed(S(15))),
+        termination_grace: Some(S(15)),
+        ..Request::default()
+    };
+    let (budget, warnings) = request.resolve().unwrap();
+    assert_eq!(budget.deadline, S(12));
+    assert_eq!(budget.lame_duck.max, Duration::from_millis(7_500));
+    assert_eq!(warnings.len(), 2);
+}
+
+#[test]
+fn budgets_that_cannot_work_are_refused() {
+    let default = Request::default();
+    let with = |deadline| Request { deadline: Some(deadline), ..default.clone() };
+    let cases = [
+        (with(Duration::ZERO), BudgetError::DeadlineTooShort(Duration::ZERO)),
+        (with(Duration::MAX), BudgetError::DeadlineTooLong(Duration::MAX)),
+        (
+            Request { lame_duck: Some(LameDuck::adaptive(S(2), S(1))), ..default.clone() },
+            BudgetError::LameDuckReversed { min: S(2), max: S(1) },
+        ),
+        (
+            Request { lame_duck: Some(LameDuck::fixed(S(20))), ..default.clone() },
+            BudgetError::SharesExceedDeadline {
+                needed: Duration::from_millis(30_500),
+                deadline: S(30),
+            },
+        ),
+        (
+            Request { hooks_reserve: Some(Duration::MAX), ..default.clone() },
+            BudgetError::SharesExceedDeadline { needed: Duration::MAX, deadline: S(30) },
+        ),
+        (
+            Request { termination_grace: Some(S(30)), pre_stop: S(28), ..default.clone() },
+            BudgetError::GraceTooShort { grace: S(30), pre_stop: S(28) },
+        ),
+    ];
+    for (request, expected) in cases {
+        assert_eq!(request.resolve().unwrap_err(), expected);
+    }
+}

@@ -1,0 +1,139 @@
+//! The thread that moves the phases.
+//!
+//! It is an OS thread, so that phases advance when every worker of the
+//! runtime is blocked. While the process serves, it sleeps in a channel; while
+//! the process drains, it looks at the counters every few milliseconds. Looking
+//! costs nothing at that rate and leaves no wake-up to be lost; requests never
+//! have to notify anybody.
+
+use std::{
+    io,
+    sync::{
+        Arc, Weak,
+        atomic::Ordering,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    machine::{Facts, Input, State, Traffic},
+    phase::Phase,
+    shared::{Command, Shared},
+};
+
+/// How often the counters are looked at during a shutdown.
+const TICK: Duration = Duration::from_millis(5);
+
+pub(crate) fn start(shared: &Arc<Shared>, commands: Receiver<Command>) -> io::Result<()> {
+    // Weak, so that dropping the last handle ends the thread.
+    let shared = Arc::downgrade(shared);
+    let body = move || Coordinator::new(shared).run(&commands);
+    thread::Builder::new().name("zdd-shutdown".into()).spawn(body).map(drop)
+}
+
+struct Coordinator {
+    shared: Weak<Shared>,
+    state: State,
+    /// Start of the machine's time.
+    epoch: Instant,
+    arrivals: u64,
+    last_arrival: Instant,
+}
+
+impl Coordinator {
+    fn new(shared: Weak<Shared>) -> Self {
+        let epoch = Instant::now();
+        Self { shared, state: State::Starting, epoch, arrivals: 0, last_arrival: epoch }
+    }
+
+    fn run(mut self, commands: &Receiver<Command>) {
+        while !self.state.phase().is_final() {
+            let command = if self.state.phase().is_shutting_down() {
+                commands.recv_timeout(TICK)
+            } else {
+                commands.recv().map_err(RecvTimeoutError::from)
+            };
+            let Some(shared) = self.shared.upgrade() else { return };
+            match command {
+                Ok(command) => self.command(&shared, &command),
+                Err(RecvTimeoutError::Timeout) => self.observe(&shared),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn command(&mut self, shared: &Shared, command: &Command) {
+        match command {
+            Command::Ready => self.step(shared, Input::Ready),
+            Command::HooksDone => self.step(shared, Input::HooksDone),
+            Command::Force => self.step(shared, Input::Force),
+            Command::Trigger => {
+                self.arrivals = shared.arrivals.load(Ordering::Relaxed);
+                self.last_arrival = Instant::now();
+                let moves =
+                    shared.started().is_some_and(|started| started.reason.wants_lame_duck());
+                self.step(
+                    shared,
+                    Input::Trigger(if moves { Traffic::Moves } else { Traffic::Stays }),
+                );
+            }
+        }
+    }
+
+    fn observe(&mut self, shared: &Shared) {
+        let now = Instant::now();
+        let arrivals = shared.arrivals.load(Ordering::Relaxed);
+        if arrivals != self.arrivals {
+            (self.arrivals, self.last_arrival) = (arrivals, now);
+        }
+        self.ramp(shared, now);
+        let facts = Facts {
+            in_flight: shared.requests.sum() + shared.guards.sum(),
+            connections: shared.connections.sum(),
+            listeners: shared.listeners.sum(),
+            quiet_for: now - self.last_arrival,
+        };
+        self.step(shared, Input::Observe(facts));
+    }
+
+    /// Raises the share of responses that ask clients to move: all of it at
+    /// once would turn traffic that is still routed here into handshakes.
+    fn ramp(&self, shared: &Shared, now: Instant) {
+        let (State::LameDuck { .. }, Some(started)) = (self.state, shared.started()) else {
+            return;
+        };
+        let lame_duck = shared.budget.lame_duck;
+        let full = if lame_duck.min.is_zero() { lame_duck.max } else { lame_duck.min };
+        shared.set_close_share((now - started.at).as_secs_f64() / full.as_secs_f64());
+    }
+
+    fn step(&mut self, shared: &Shared, input: Input) {
+        // The clock of the trigger is the moment of the signal, not the
+        // moment this thread heard of it: the deadline counts from there.
+        let at = match (input, shared.started()) {
+            (Input::Trigger(_), Some(started)) => started.at,
+            _ => Instant::now(),
+        };
+        let next =
+            self.state.apply(&shared.budget, at.saturating_duration_since(self.epoch), input);
+        if next.phase() == self.state.phase() {
+            return;
+        }
+        self.state = next;
+        if next.phase() == Phase::Hooks {
+            let left = shared.requests.sum() + shared.guards.sum();
+            shared.tally.abandoned.store(left as u64, Ordering::Relaxed);
+        }
+        shared.enter_phase(next.phase());
+        tracing::info!(
+            phase = next.phase().as_str(),
+            in_flight = shared.requests.sum(),
+            connections = shared.connections.sum(),
+            "shutdown phase entered"
+        );
+    }
+}

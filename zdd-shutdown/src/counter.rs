@@ -1,0 +1,250 @@
+//! Counts what is in flight, without a line of memory that all cores fight for.
+//!
+//! A count is a set of shards, each on its own cache lines; a thread always
+//! uses the same shard. A shard is an `Arc`, and its reference count *is* the
+//! counter: taking a guard is one atomic increment, dropping it one atomic
+//! decrement, and the guard needs no other pointer to keep its shard alive.
+//!
+//! Only the one who waits for zero sums the shards. The sum can be trusted
+//! because of a handshake with the phase, which the loom tests check:
+//!
+//! ```text
+//! request:  increment shard │ fence │ load phase
+//! drainer:  store phase     │ fence │ sum shards
+//! ```
+//!
+//! At least one side sees the other: either the request sees the new phase, or
+//! the drainer sees the request. A guard gives back the shard it took, on
+//! whatever thread it is dropped, so that shards never go below zero and a sum
+//! of zero taken after the phase was stored means that no older guard is left.
+
+use std::fmt;
+
+#[cfg(loom)]
+use loom::sync::{Arc, atomic};
+#[cfg(not(loom))]
+use std::sync::{Arc, atomic};
+
+use crate::phase::Phase;
+
+/// Most shards that are of use; more cost memory and summing time.
+const MAX_SHARDS: usize = 64;
+
+/// What a request reads of the shutdown: loads only, nothing to subscribe to.
+pub(crate) struct Signpost {
+    phase: atomic::AtomicU8,
+    /// Share of responses that ask the client to move during the lame duck, of `u32::MAX`.
+    close_share: atomic::AtomicU32,
+    /// Spreads the share evenly over responses.
+    turn: atomic::AtomicU32,
+}
+
+impl Signpost {
+    pub(crate) fn new() -> Self {
+        Self {
+            phase: atomic::AtomicU8::new(Phase::Starting as u8),
+            close_share: atomic::AtomicU32::new(0),
+            turn: atomic::AtomicU32::new(0),
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        Phase::from_u8(self.phase.load(atomic::Ordering::SeqCst))
+    }
+
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        self.phase.store(phase as u8, atomic::Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_close_share(&self, share: f64) {
+        // The cast saturates.
+        let share = (share * f64::from(u32::MAX)) as u32;
+        self.close_share.store(share, atomic::Ordering::Relaxed);
+    }
+
+    /// Decides whether one response asks its HTTP/1 client to move.
+    pub(crate) fn wants_close(&self) -> bool {
+        match self.phase() {
+            Phase::Starting | Phase::Serving => false,
+            Phase::LameDuck => {
+                // Multiples of the golden ratio are spread evenly, so that a
+                // share of 10 % is every tenth response and not a lucky streak.
+                const GOLDEN: u32 = 0x9E37_79B9;
+                let turn = self.turn.fetch_add(GOLDEN, atomic::Ordering::Relaxed);
+                turn < self.close_share.load(atomic::Ordering::Relaxed)
+            }
+            Phase::Draining | Phase::Closing | Phase::Hooks | Phase::Exited | Phase::Forced => true,
+        }
+    }
+}
+
+impl fmt::Debug for Signpost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.phase().fmt(f)
+    }
+}
+
+/// One counter on its own cache lines (two, since prefetchers fetch pairs).
+#[repr(align(128))]
+struct Shard {
+    signpost: Arc<Signpost>,
+    /// Places given back since the shutdown began.
+    finished: atomic::AtomicU64,
+}
+
+/// Counts guards that are alive.
+pub(crate) struct Counter {
+    /// A power of two of them, so that a thread's index is a mask away.
+    shards: Box<[Arc<Shard>]>,
+}
+
+/// Holds one place in a [`Counter`] until dropped.
+#[must_use = "the place is given back when this is dropped"]
+pub(crate) struct Place {
+    shard: Arc<Shard>,
+}
+
+impl Counter {
+    pub(crate) fn new(signpost: &Arc<Signpost>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self::with_shards(signpost, cores.next_power_of_two().min(MAX_SHARDS))
+    }
+
+    /// The number of shards must be a power of two.
+    pub(crate) fn with_shards(signpost: &Arc<Signpost>, shards: usize) -> Self {
+        let shard = |_| {
+            Arc::new(Shard { signpost: Arc::clone(signpost), finished: atomic::AtomicU64::new(0) })
+        };
+        Self { shards: (0..shards).map(shard).collect() }
+    }
+
+    /// Takes a place. What the caller loads afterwards is ordered behind it.
+    pub(crate) fn enter(&self) -> Place {
+        let place = Place { shard: Arc::clone(&self.shards[slot() & (self.shards.len() - 1)]) };
+        atomic::fence(atomic::Ordering::SeqCst);
+        place
+    }
+
+    /// Sums what was given back since the shutdown began.
+    pub(crate) fn finished(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.finished.load(atomic::Ordering::Relaxed)).sum()
+    }
+
+    /// Sums the shards. Exact only when no place is being taken or given back;
+    /// zero is exact if the caller stored the phase before.
+    pub(crate) fn sum(&self) -> usize {
+        atomic::fence(atomic::Ordering::SeqCst);
+        // One reference of each shard is our own.
+        self.shards.iter().map(|shard| Arc::strong_count(shard) - 1).sum()
+    }
+}
+
+impl Place {
+    /// Reads the phase through the place, which needs no other pointer.
+    pub(crate) fn phase(&self) -> Phase {
+        self.shard.signpost.phase()
+    }
+
+    /// Decides whether the response asks its HTTP/1 client to move.
+    pub(crate) fn wants_close(&self) -> bool {
+        self.shard.signpost.wants_close()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.phase().is_shutting_down() {
+            self.shard.finished.fetch_add(1, atomic::Ordering::Relaxed);
+        }
+    }
+}
+
+impl fmt::Debug for Counter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Counter").field(&self.sum()).finish()
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Place")
+    }
+}
+
+/// Returns a small number that is the thread's own.
+#[cfg(not(loom))]
+fn slot() -> usize {
+    use std::cell::Cell;
+    static NEXT: atomic::AtomicUsize = atomic::AtomicUsize::new(0);
+    thread_local! {
+        static SLOT: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+    SLOT.with(|slot| {
+        if slot.get() == usize::MAX {
+            slot.set(NEXT.fetch_add(1, atomic::Ordering::Relaxed));
+        }
+        slot.get()
+    })
+}
+
+/// Loom runs its threads on one OS thread; a fixed shard is the harder case.
+#[cfg(loom)]
+fn slot() -> usize {
+    0
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests {
+    use super::*;
+
+    fn counter(shards: usize) -> (Arc<Signpost>, Counter) {
+        let signpost = Arc::new(Signpost::new());
+        let counter = Counter::with_shards(&signpost, shards);
+        (signpost, counter)
+    }
+
+    #[test]
+    fn counts_places_until_they_are_dropped_on_any_thread() {
+        let (_, counter) = counter(4);
+        let places: Vec<_> = (0..10).map(|_| counter.enter()).collect();
+        assert_eq!(counter.sum(), 10);
+        std::thread::spawn(move || drop(places)).join().unwrap();
+        assert_eq!(counter.sum(), 0);
+    }
+
+    #[test]
+    fn only_what_ends_during_the_shutdown_counts_as_finished() {
+        let (signpost, counter) = counter(2);
+        let early = counter.enter();
+        let late = counter.enter();
+        drop(early);
+        signpost.set_phase(Phase::LameDuck);
+        drop(late);
+        assert_eq!(counter.finished(), 1);
+    }
+
+    #[test]
+    fn the_share_of_closing_responses_is_met_evenly() {
+        let signpost = Signpost::new();
+        signpost.set_phase(Phase::LameDuck);
+        for share in [0.0, 0.1, 0.5, 0.9, 1.0] {
+            signpost.set_close_share(share);
+            for window in 0..10 {
+                let closing = (0..100).filter(|_| signpost.wants_close()).count();
+                assert!(
+                    (share * 100.0 - closing as f64).abs() <= 3.0,
+                    "{closing} of 100 in window {window} at {share}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn threads_do_not_share_a_line() {
+        let (_, counter) = counter(2);
+        let lines: Vec<_> =
+            counter.shards.iter().map(|shard| Arc::as_ptr(shard).addr() / 128).collect();
+        assert_ne!(lines[0], lines[1]);
+    }
+}

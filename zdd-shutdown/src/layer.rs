@@ -1,0 +1,182 @@
+//! The tower layer: counts requests to the end of their bodies and asks
+//! HTTP/1 clients to reconnect elsewhere.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll, ready},
+};
+
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{counter::Place, handle::ShutdownHandle, shared::Shared};
+
+impl ShutdownHandle {
+    /// Returns the layer that makes requests known to this shutdown.
+    ///
+    /// Enough on its own with any tower based server that is given
+    /// [`stop_accepting`](Self::stop_accepting) as its shutdown signal.
+    #[must_use]
+    pub fn layer(&self) -> DrainLayer {
+        DrainLayer { shared: Arc::clone(&self.shared) }
+    }
+}
+
+/// Makes [`DrainService`]s.
+#[derive(Debug, Clone)]
+pub struct DrainLayer {
+    shared: Arc<Shared>,
+}
+
+impl<S> Layer<S> for DrainLayer {
+    type Service = DrainService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        DrainService { inner, shared: Arc::clone(&self.shared) }
+    }
+}
+
+/// Counts each request from its call to the end of its response body.
+///
+/// # Guarantees
+///
+/// A request is counted before the inner service is called and until its body
+/// has ended or was dropped. While the process drains, HTTP/1 responses carry
+/// `Connection: close`; HTTP/2 responses never do. No request is ever refused.
+///
+/// # Cost
+///
+/// One atomic increment and one decrement on a line that the thread has to
+/// itself, one fence and three loads; no allocation, nothing to subscribe to.
+#[derive(Debug, Clone)]
+pub struct DrainService<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+impl<S, Req, Res> Service<Request<Req>> for DrainService<S>
+where
+    S: Service<Request<Req>, Response = Response<Res>>,
+{
+    type Response = Response<DrainBody<Res>>;
+    type Error = S::Error;
+    type Future = DrainFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Req>) -> Self::Future {
+        // The place comes before the inner call and before the phase is read:
+        // see the handshake in the counter module.
+        let place = self.shared.requests.enter();
+        if place.phase().is_shutting_down() {
+            note_arrival(&self.shared, &request);
+        }
+        DrainFuture {
+            closable: request.version() <= Version::HTTP_11,
+            inner: self.inner.call(request),
+            place: Some(place),
+        }
+    }
+}
+
+/// Counts a request as traffic that has not moved away, where connections,
+/// which would tell better, are not tracked.
+fn note_arrival<B>(shared: &Shared, request: &Request<B>) {
+    if !shared.tracks_connections.load(Ordering::Relaxed) && !is_probe(shared, request) {
+        shared.arrivals.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Returns whether the request is one of the kubelet's, which keep coming to the end.
+pub(crate) fn is_probe<B>(shared: &Shared, request: &Request<B>) -> bool {
+    let agent = request.headers().get(header::USER_AGENT);
+    agent.is_some_and(|agent| agent.as_bytes().starts_with(b"kube-probe/"))
+        || shared.settings.probe_paths.iter().any(|path| path == request.uri().path())
+}
+
+pin_project! {
+    /// The future of [`DrainService`].
+    #[derive(Debug)]
+    pub struct DrainFuture<F> {
+        #[pin]
+        inner: F,
+        place: Option<Place>,
+        closable: bool,
+    }
+}
+
+impl<F, B, E> Future for DrainFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<DrainBody<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = ready!(this.inner.poll(cx))?;
+        let place = this.place.take();
+        if *this.closable && place.as_ref().is_some_and(Place::wants_close) {
+            ask_to_close(&mut response);
+        }
+        Poll::Ready(Ok(response.map(|inner| DrainBody { inner, place })))
+    }
+}
+
+/// Makes the server close the connection after this response, and tells the client so.
+pub(crate) fn ask_to_close<B>(response: &mut Response<B>) {
+    // An upgraded connection leaves HTTP; its `Connection` header has a job.
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+pin_project! {
+    /// The response body of [`DrainService`]; the request counts until it has ended.
+    #[derive(Debug)]
+    pub struct DrainBody<B> {
+        #[pin]
+        inner: B,
+        place: Option<Place>,
+    }
+}
+
+impl<B: Default> Default for DrainBody<B> {
+    fn default() -> Self {
+        Self { inner: B::default(), place: None }
+    }
+}
+
+impl<B: Body> Body for DrainBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let this = self.project();
+        let frame = ready!(this.inner.poll_frame(cx));
+        if !matches!(frame, Some(Ok(_))) {
+            this.place.take();
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(loom))]
+mod tests;

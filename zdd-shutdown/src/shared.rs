@@ -1,0 +1,229 @@
+//! What the owner, the handles, the threads and the adapters share.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
+
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    budget::Budget,
+    counter::{Counter, Signpost},
+    hooks::Registry,
+    phase::Phase,
+    reason::Reason,
+    settings::Settings,
+    tasks::Tasks,
+};
+
+/// Wakes the coordinator thread.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Ready,
+    Trigger,
+    HooksDone,
+    Force,
+}
+
+/// When and why the shutdown began.
+#[derive(Debug, Clone)]
+pub(crate) struct Started {
+    pub(crate) at: Instant,
+    pub(crate) reason: Reason,
+}
+
+/// Numbers for the report that no counter holds.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Requests and guards still alive when their time was over.
+    pub(crate) abandoned: AtomicU64,
+    /// Connections closed because the client was too slow or silent.
+    pub(crate) cut: AtomicU64,
+    /// Connections still open when their time was over.
+    pub(crate) aborted: AtomicU64,
+    /// Connections taken from the accept queue when the listener closed.
+    pub(crate) rescued: AtomicU64,
+}
+
+pub(crate) struct Shared {
+    signpost: Arc<Signpost>,
+    watch: watch::Sender<Phase>,
+    pub(crate) requests: Counter,
+    pub(crate) guards: Counter,
+    pub(crate) connections: Counter,
+    pub(crate) listeners: Counter,
+    /// New connections (or requests, where connections are not tracked) that were not probes.
+    pub(crate) arrivals: AtomicU64,
+    /// Set once a tracked listener exists; then only connections are arrivals.
+    pub(crate) tracks_connections: AtomicBool,
+    marked_ready: AtomicBool,
+    marked_dead: AtomicBool,
+    pub(crate) budget: Budget,
+    pub(crate) settings: Settings,
+    pub(crate) tally: Tally,
+    pub(crate) hooks: Mutex<Registry>,
+    pub(crate) tasks: Mutex<Tasks>,
+    /// What was still running when its time was over, by name.
+    leftovers: Mutex<Vec<String>>,
+    timeline: Mutex<Vec<(Phase, Instant)>>,
+    started: OnceLock<Started>,
+    commands: mpsc::Sender<Command>,
+    watchdog: Option<mpsc::Sender<Instant>>,
+}
+
+/// Most names that a report lists.
+const MAX_LEFTOVERS: usize = 32;
+
+impl Shared {
+    pub(crate) fn new(
+        budget: Budget,
+        settings: Settings,
+        commands: mpsc::Sender<Command>,
+        watchdog: Option<mpsc::Sender<Instant>>,
+    ) -> Self {
+        let signpost = Arc::new(Signpost::new());
+        Self {
+            requests: Counter::new(&signpost),
+            guards: Counter::new(&signpost),
+            connections: Counter::new(&signpost),
+            listeners: Counter::new(&signpost),
+            signpost,
+            watch: watch::Sender::new(Phase::Starting),
+            arrivals: AtomicU64::new(0),
+            tracks_connections: AtomicBool::new(false),
+            marked_ready: AtomicBool::new(false),
+            marked_dead: AtomicBool::new(false),
+            budget,
+            settings,
+            tally: Tally::default(),
+            hooks: Mutex::default(),
+            tasks: Mutex::default(),
+            leftovers: Mutex::default(),
+            timeline: Mutex::new(vec![(Phase::Starting, Instant::now())]),
+            started: OnceLock::new(),
+            commands,
+            watchdog,
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.signpost.phase()
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Phase> {
+        self.watch.subscribe()
+    }
+
+    /// Waits until the phase is at least `phase`.
+    pub(crate) async fn reached(&self, phase: Phase) {
+        // The sender lives as long as `self`, so that this cannot fail.
+        let _ = self.watch.subscribe().wait_for(|now| *now >= phase).await;
+    }
+
+    /// Publishes a phase. Only the coordinator thread calls this.
+    ///
+    /// The cell comes first: what a woken waiter reads must not be older than
+    /// what woke it.
+    pub(crate) fn enter_phase(&self, phase: Phase) {
+        self.signpost.set_phase(phase);
+        lock(&self.timeline).push((phase, Instant::now()));
+        self.watch.send_replace(phase);
+    }
+
+    pub(crate) fn timeline(&self) -> Vec<(Phase, Instant)> {
+        lock(&self.timeline).clone()
+    }
+
+    /// Begins the shutdown; returns whether this call was the first.
+    pub(crate) fn trigger(&self, reason: Reason) -> bool {
+        let started = Started { at: Instant::now(), reason };
+        if self.started.set(started.clone()).is_err() {
+            return false;
+        }
+        // The watchdog before anything that could block.
+        if let Some(watchdog) = &self.watchdog {
+            let _ = watchdog.send(started.at + self.budget.deadline);
+        }
+        self.send(Command::Trigger);
+        true
+    }
+
+    pub(crate) fn send(&self, command: Command) {
+        // The receiver is gone only after the last phase.
+        let _ = self.commands.send(command);
+    }
+
+    pub(crate) fn started(&self) -> Option<&Started> {
+        self.started.get()
+    }
+
+    /// Time until the deadline; the whole deadline when no shutdown has begun.
+    pub(crate) fn remaining(&self) -> Duration {
+        match self.started() {
+            None => self.budget.deadline,
+            Some(started) => {
+                (started.at + self.budget.deadline).saturating_duration_since(Instant::now())
+            }
+        }
+    }
+
+    pub(crate) fn mark_ready(&self) {
+        if !self.marked_ready.swap(true, Ordering::AcqRel) {
+            self.send(Command::Ready);
+        }
+    }
+
+    pub(crate) fn mark_unready(&self) {
+        self.marked_ready.store(false, Ordering::Release);
+    }
+
+    pub(crate) fn is_marked_ready(&self) -> bool {
+        self.marked_ready.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn mark_dead(&self) {
+        self.marked_dead.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_marked_dead(&self) -> bool {
+        self.marked_dead.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_close_share(&self, share: f64) {
+        self.signpost.set_close_share(share);
+    }
+
+    pub(crate) fn leave_behind(&self, name: impl FnOnce() -> String) {
+        let mut leftovers = lock(&self.leftovers);
+        if leftovers.len() < MAX_LEFTOVERS {
+            leftovers.push(name());
+        }
+    }
+
+    pub(crate) fn leftovers(&self) -> Vec<String> {
+        lock(&self.leftovers).clone()
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("phase", &self.signpost)
+            .field("requests", &self.requests)
+            .field("guards", &self.guards)
+            .field("connections", &self.connections)
+            .field("listeners", &self.listeners)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Locks a mutex whose data stays valid when a holder panics.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,371 @@
+//! The owner of the shutdown, and how it is made.
+
+use std::{
+    fmt, io,
+    ops::Deref,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
+
+use crate::{
+    budget::{BudgetError, LameDuck, Request, Warning},
+    coordinator,
+    env::{EnvError, Environment},
+    finish, force,
+    handle::ShutdownHandle,
+    report::Report,
+    settings::{IdleClose, ReadinessPolicy, ReadyWhen, SecondSignal, Settings},
+    shared::Shared,
+    signal,
+};
+
+/// Whether this process has its signal handlers.
+static INSTALLED: AtomicBool = AtomicBool::new(false);
+
+/// Owns the shutdown of a process.
+///
+/// It is a [`ShutdownHandle`] that can also [`finish`](Self::finish); there is
+/// one per process, so it is not `Clone`.
+#[must_use = "without `finish` the hooks do not run"]
+pub struct Shutdown {
+    handle: ShutdownHandle,
+    warnings: Vec<Warning>,
+}
+
+impl Shutdown {
+    /// Returns a builder with the defaults of a process outside Kubernetes.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Installs the shutdown with the settings of the environment: the one
+    /// line at the top of `main`. See [`Builder::from_env`] and [`Builder::install`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::install`].
+    pub fn install() -> Result<Self, InstallError> {
+        Self::builder().from_env().install()
+    }
+
+    /// Returns a handle for other parts of the program.
+    #[must_use]
+    pub fn handle(&self) -> ShutdownHandle {
+        self.handle.clone()
+    }
+
+    /// Returns what does not fit the pod; logged at the start as well.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// Waits for the shutdown to begin and to drain, runs the hooks, and
+    /// returns the report.
+    ///
+    /// It does not begin the shutdown: a program whose work is done calls
+    /// [`trigger`](ShutdownHandle::trigger) with [`Reason::Completed`](crate::Reason::Completed) first.
+    ///
+    /// # Guarantees
+    ///
+    /// A stage of hooks begins only when all hooks of the one before have
+    /// returned, failed, panicked or timed out, and the first only when no
+    /// request is in flight or the time of requests is over. After an
+    /// [`install`](Builder::install)ed shutdown returned, the deadline still
+    /// holds until the process is gone: blocking tasks that keep the runtime
+    /// from being dropped cannot keep the process alive.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: hooks that were running are dropped.
+    pub async fn finish(self) -> Report {
+        finish::finish(&self.handle.shared).await
+    }
+}
+
+impl Deref for Shutdown {
+    type Target = ShutdownHandle;
+
+    fn deref(&self) -> &ShutdownHandle {
+        &self.handle
+    }
+}
+
+impl fmt::Debug for Shutdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Shutdown").field(&self.handle.shared).finish()
+    }
+}
+
+/// Why a shutdown could not be installed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InstallError {
+    /// This process has a shutdown already.
+    #[error("a shutdown is installed already, pass its handle instead")]
+    AlreadyInstalled,
+    /// The time does not suffice.
+    #[error("time budget does not work")]
+    Budget(#[from] BudgetError),
+    /// The environment could not be understood.
+    #[error("environment does not work")]
+    Env(#[from] EnvError),
+    /// A duration that must not be zero is.
+    #[error("{0} must not be zero")]
+    Zero(&'static str),
+    /// The system refused a thread.
+    #[error("failed to start the {0} thread")]
+    Thread(&'static str, #[source] io::Error),
+    /// The system refused the signal handlers.
+    #[error("failed to install the signal handlers")]
+    Signals(#[source] io::Error),
+}
+
+/// Configures a [`Shutdown`].
+#[derive(Debug, Clone, Default)]
+#[must_use = "nothing happens before `install`"]
+pub struct Builder {
+    request: Request,
+    settings: Settings,
+    env: Option<Result<(), EnvError>>,
+}
+
+impl Builder {
+    /// Sets the time from the signal to the forced end of the process; 30 s unless set.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.request.deadline = Some(deadline);
+        self
+    }
+
+    /// Sets the lame duck; in Kubernetes 5 to 15 s unless set, elsewhere none.
+    pub fn lame_duck(mut self, lame_duck: LameDuck) -> Self {
+        self.request.lame_duck = Some(lame_duck);
+        self
+    }
+
+    /// Sets how long no new connection must have come before traffic counts as moved away; 1 s unless set.
+    pub fn quiet(mut self, quiet: Duration) -> Self {
+        self.request.quiet = Some(quiet);
+        self
+    }
+
+    /// Sets how long an HTTP/1 connection must have been idle before it is closed; 1 s unless set.
+    pub fn sweep(mut self, sweep: Duration) -> Self {
+        self.request.sweep = Some(sweep);
+        self.settings.limits.sweep = sweep;
+        self
+    }
+
+    /// Sets what is kept of the deadline for Closing; 5 s or a sixth unless set.
+    pub fn close_reserve(mut self, reserve: Duration) -> Self {
+        self.request.close_reserve = Some(reserve);
+        self
+    }
+
+    /// Sets what is kept of the deadline for the hooks; 5 s or a sixth unless set.
+    pub fn hooks_reserve(mut self, reserve: Duration) -> Self {
+        self.request.hooks_reserve = Some(reserve);
+        self
+    }
+
+    /// Sets how long a new connection may take to send its first byte while draining; 500 ms unless set.
+    pub fn first_request_grace(mut self, grace: Duration) -> Self {
+        self.settings.limits.first_request_grace = grace;
+        self
+    }
+
+    /// Sets how long a client may stall while draining; 5 s unless set.
+    pub fn slow_client(mut self, limit: Duration) -> Self {
+        self.settings.limits.slow_client = limit;
+        self
+    }
+
+    /// Sets how long an HTTP/2 client may take to answer the PING behind the first GOAWAY; 5 s unless set.
+    pub fn pong_cap(mut self, cap: Duration) -> Self {
+        self.settings.limits.pong_cap = cap;
+        self
+    }
+
+    /// Sets who closes idle HTTP/1 connections.
+    pub fn idle_close(mut self, policy: IdleClose) -> Self {
+        self.settings.limits.idle_close = policy;
+        self
+    }
+
+    /// Tells the pod's `terminationGracePeriodSeconds`: SIGKILL comes then, so
+    /// the deadline is brought forward to fire before.
+    pub fn termination_grace(mut self, grace: Duration) -> Self {
+        self.request.termination_grace = Some(grace);
+        self
+    }
+
+    /// Tells how long the pod's `preStop` hook sleeps: its time is part of the
+    /// termination grace, and need not be waited for again by the lame duck.
+    pub fn pre_stop(mut self, sleep: Duration) -> Self {
+        self.request.pre_stop = sleep;
+        self
+    }
+
+    /// Sets when the readiness probe begins to fail.
+    pub fn readiness(mut self, policy: ReadinessPolicy) -> Self {
+        self.settings.readiness = policy;
+        self
+    }
+
+    /// Sets when the process counts as ready.
+    pub fn ready_when(mut self, when: ReadyWhen) -> Self {
+        self.settings.ready_when = when;
+        self
+    }
+
+    /// Sets what a second SIGTERM does.
+    pub fn second_signal(mut self, policy: SecondSignal) -> Self {
+        self.settings.second_signal = policy;
+        self
+    }
+
+    /// Sets the exit code after a second signal; 128 plus its number unless set.
+    pub fn second_signal_exit_code(mut self, code: u8) -> Self {
+        self.settings.second_signal_code = Some(code);
+        self
+    }
+
+    /// Sets the paths of the probes, which do not count as traffic;
+    /// `/livez`, `/readyz` and `/healthz` unless set.
+    pub fn probe_paths<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.settings.probe_paths = paths.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Takes what the environment says; what it says wins over what was set before.
+    ///
+    /// | variable | sets |
+    /// |---|---|
+    /// | `ZDD_SHUTDOWN_DEADLINE` | [`deadline`](Self::deadline) |
+    /// | `ZDD_SHUTDOWN_LAME_DUCK_MIN`, `…_MAX` | [`lame_duck`](Self::lame_duck) |
+    /// | `ZDD_SHUTDOWN_QUIET` | [`quiet`](Self::quiet) |
+    /// | `ZDD_TERMINATION_GRACE` | [`termination_grace`](Self::termination_grace) |
+    /// | `ZDD_PRE_STOP` | [`pre_stop`](Self::pre_stop) |
+    /// | `KUBERNETES_SERVICE_HOST` | the defaults of a pod |
+    ///
+    /// A variable that makes no sense is reported by [`install`](Self::install).
+    pub fn from_env(self) -> Self {
+        self.from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// Takes what `get` says of the variables of [`from_env`](Self::from_env).
+    pub fn from_lookup(mut self, get: impl Fn(&str) -> Option<String>) -> Self {
+        match Environment::read(get) {
+            Err(error) => self.env = Some(Err(error)),
+            Ok(env) => {
+                let Request { deadline, quiet, termination_grace, .. } = self.request;
+                let set = self.request.lame_duck;
+                self.request.lame_duck = match (env.lame_duck_min, env.lame_duck_max) {
+                    (None, None) => set,
+                    (Some(min), None) => {
+                        Some(LameDuck { min, max: set.map_or(min, |set| set.max).max(min) })
+                    }
+                    (None, Some(max)) => {
+                        Some(LameDuck { min: set.map_or(max, |set| set.min).min(max), max })
+                    }
+                    (Some(min), Some(max)) => Some(LameDuck { min, max }),
+                };
+                self.request.deadline = env.deadline.or(deadline);
+                self.request.quiet = env.quiet.or(quiet);
+                self.request.termination_grace = env.termination_grace.or(termination_grace);
+                self.request.pre_stop = env.pre_stop.unwrap_or(self.request.pre_stop);
+                self.request.in_cluster = env.in_cluster;
+                self.settings.in_cluster = env.in_cluster;
+            }
+        }
+        self
+    }
+
+    /// Installs the signal handlers and the watchdog of this process.
+    ///
+    /// Call it before anything else, so that a signal during start-up is not
+    /// the end without clean-up. Needs no runtime.
+    ///
+    /// # Guarantees
+    ///
+    /// From the first signal or trigger on, the process is gone by the
+    /// deadline, whatever the runtime does.
+    ///
+    /// # Errors
+    ///
+    /// [`InstallError`] when the settings do not work, when this process has a
+    /// shutdown already, or when the system refuses threads or handlers.
+    pub fn install(self) -> Result<Shutdown, InstallError> {
+        self.check()?;
+        if INSTALLED.swap(true, Ordering::SeqCst) {
+            return Err(InstallError::AlreadyInstalled);
+        }
+        let installed = self.install_once();
+        if installed.is_err() {
+            INSTALLED.store(false, Ordering::SeqCst);
+        }
+        installed
+    }
+
+    fn install_once(self) -> Result<Shutdown, InstallError> {
+        let place: force::Place = Arc::new(OnceLock::new());
+        let watchdog = force::watchdog(Arc::clone(&place))
+            .map_err(|error| InstallError::Thread("watchdog", error))?;
+        let shutdown = self.start(Some(watchdog))?;
+        let shared = &shutdown.handle.shared;
+        // Set once, here.
+        let _ = place.set(Arc::downgrade(shared));
+        signal::install(shared, place).map_err(InstallError::Signals)?;
+        Ok(shutdown)
+    }
+
+    /// Starts a shutdown that touches nothing of the process: no signal
+    /// handlers, no forced exit.
+    ///
+    /// For tests, and for several services in one process. It begins by
+    /// [`trigger`](ShutdownHandle::trigger) only; at the deadline
+    /// [`finish`](Shutdown::finish) returns a report of a forced end.
+    ///
+    /// # Errors
+    ///
+    /// [`InstallError`] when the settings do not work or there is no thread left.
+    pub fn embed(self) -> Result<Shutdown, InstallError> {
+        self.check()?;
+        self.start(None)
+    }
+
+    fn check(&self) -> Result<(), InstallError> {
+        if let Some(Err(error)) = &self.env {
+            return Err(error.clone().into());
+        }
+        let limits = &self.settings.limits;
+        let checked = [
+            ("first_request_grace", limits.first_request_grace),
+            ("slow_client", limits.slow_client),
+            ("pong_cap", limits.pong_cap),
+        ];
+        match checked.iter().find(|(_, limit)| limit.is_zero()) {
+            Some((name, _)) => Err(InstallError::Zero(name)),
+            None => Ok(self.request.resolve().map(drop)?),
+        }
+    }
+
+    fn start(
+        self,
+        watchdog: Option<mpsc::Sender<tokio::time::Instant>>,
+    ) -> Result<Shutdown, InstallError> {
+        let (budget, warnings) = self.request.resolve()?;
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        let (commands, received) = mpsc::channel();
+        let shared = Arc::new(Shared::new(budget, self.settings, commands, watchdog));
+        coordinator::start(&shared, received)
+            .map_err(|error| InstallError::Thread("coordinator", error))?;
+        Ok(Shutdown { handle: ShutdownHandle { shared }, warnings })
+    }
+}

@@ -1,0 +1,98 @@
+//! Background tasks, known by name.
+
+use std::{
+    any::Any,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    task::Poll,
+};
+
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::{handle::ShutdownHandle, reason::Reason};
+
+/// What a task ended with, in words.
+pub(crate) type Ended = Result<(), String>;
+
+#[derive(Debug, Default)]
+pub(crate) struct Tasks {
+    set: JoinSet<(String, Ended)>,
+    running: Vec<(String, AbortHandle)>,
+}
+
+impl Tasks {
+    pub(crate) fn spawn(
+        &mut self,
+        name: String,
+        task: impl Future<Output = Ended> + Send + 'static,
+    ) {
+        // A service that spawns a task now and then must not keep them all.
+        while self.set.try_join_next().is_some() {}
+        self.running.retain(|(_, task)| !task.is_finished());
+        let label = name.clone();
+        let handle = self.set.spawn(async move {
+            let ended =
+                caught(task).await.unwrap_or_else(|panic| Err(format!("panicked: {panic}")));
+            (label, ended)
+        });
+        self.running.push((name, handle));
+    }
+
+    /// Waits for all tasks and returns the failures among them.
+    pub(crate) async fn join_all(&mut self) -> Vec<(String, String)> {
+        let mut failed = Vec::new();
+        while let Some(joined) = self.set.join_next().await {
+            if let Ok((name, Err(error))) = joined {
+                failed.push((name, error));
+            }
+        }
+        failed
+    }
+
+    /// Aborts what still runs and returns the names.
+    pub(crate) fn abort_all(&mut self) -> Vec<String> {
+        self.set.abort_all();
+        let running = std::mem::take(&mut self.running);
+        running.into_iter().filter(|(_, task)| !task.is_finished()).map(|(name, _)| name).collect()
+    }
+}
+
+/// Watches a critical task: any end of it before the shutdown begins one.
+pub(crate) async fn critical<F, E>(handle: ShutdownHandle, name: String, task: F) -> Ended
+where
+    F: Future<Output = Result<(), E>> + Send,
+    E: fmt::Display,
+{
+    let error = match caught(task).await {
+        Ok(Ok(())) if handle.shared.started().is_some() => return Ok(()),
+        Ok(Ok(())) => "ended although nothing asked it to".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(panic) => format!("panicked: {panic}"),
+    };
+    handle.trigger(Reason::CriticalTask { name, error: error.clone() });
+    Err(error)
+}
+
+/// Runs a future and turns its panic into a value.
+pub(crate) async fn caught<F: Future>(future: F) -> Result<F::Output, String> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|cx| {
+        // The future is dropped, not polled, after a panic.
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Err(panic) => Poll::Ready(Err(message(&*panic))),
+        }
+    })
+    .await
+}
+
+/// Reads the message of a panic.
+pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a value that is not text".to_owned())
+}

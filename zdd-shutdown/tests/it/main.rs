@@ -1,0 +1,5 @@
+//! Integration tests of the public API.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
+mod lifecycle;
