@@ -83,6 +83,7 @@ impl Failure {
     }
 
     /// Classifies an error of `connect`.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "std adds kinds; all others are one cause")]
     pub(crate) fn connect(error: &io::Error) -> Self {
         use io::ErrorKind as K;
         let exhausted = matches!(error.raw_os_error(), Some(EMFILE | ENFILE));

@@ -63,7 +63,7 @@ async fn send(
     // asks of a client, and no request is lost by it.
     let idle = idle.and_then(|connection| match connection.peek() {
         Idle::Open => Some(connection),
-        ended => {
+        ended @ (Idle::Closed | Idle::Reset) => {
             shared.count_idle(ended);
             None
         }
