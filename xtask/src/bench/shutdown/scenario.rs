@@ -1,0 +1,199 @@
+//! What is measured: the rows of the table before they have numbers.
+
+use std::time::Duration;
+
+use zdd_load::Mode;
+
+use super::Args;
+
+/// One thing to measure, on several servers.
+#[derive(Clone, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) what: String,
+    pub(crate) load: Option<LoadShape>,
+    /// When the data plane sends new connections to the next pod, counted from the deletion of the old one.
+    pub(crate) traffic_moves: Option<Duration>,
+    pub(crate) shutdowns: u32,
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) threads: usize,
+    pub(crate) bar: Bar,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LoadShape {
+    pub(crate) mode: Mode,
+    pub(crate) connections: usize,
+    pub(crate) rate: u32,
+    pub(crate) path: &'static str,
+}
+
+/// A server and how it is run.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) name: &'static str,
+    pub(crate) args: Vec<&'static str>,
+    pub(crate) env: Vec<(&'static str, &'static str)>,
+    /// From the deletion of the pod to SIGTERM: a preStop hook that sleeps.
+    pub(crate) pre_stop: Duration,
+    /// A peer that loses thousands each time is not run fifty times.
+    pub(crate) at_most: u32,
+    /// Whether the bar is for this one; the others are there to compare.
+    pub(crate) ours: bool,
+}
+
+/// What the mean of a row must reach.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bar {
+    Lost(f64),
+    ExitWithin(Duration),
+    ExitAt { deadline: Duration, tolerance: Duration },
+}
+
+impl Peer {
+    fn stock(name: &'static str) -> Self {
+        Self {
+            name,
+            args: vec!["--server", name],
+            env: Vec::new(),
+            pre_stop: Duration::ZERO,
+            at_most: u32::MAX,
+            ours: false,
+        }
+    }
+
+    fn named(self, name: &'static str) -> Self {
+        Self { name, ..self }
+    }
+
+    fn at_most(self, at_most: u32) -> Self {
+        Self { at_most, ..self }
+    }
+
+    fn pre_stop(self, seconds: u64) -> Self {
+        Self { pre_stop: Duration::from_secs(seconds), ..self }
+    }
+}
+
+fn stock() -> Vec<Peer> {
+    ["axum-serve", "axum-server", "hyper-util"].map(Peer::stock).into()
+}
+
+/// The stock servers behind a data plane that lags: as they are, and with the sleep that everyone adds.
+fn stock_in_kubernetes() -> Vec<Peer> {
+    vec![
+        Peer::stock("axum-serve").at_most(5),
+        Peer::stock("axum-serve").pre_stop(5).named("axum-serve + preStop 5 s"),
+        Peer::stock("axum-server").pre_stop(5).named("axum-server + preStop 5 s"),
+        Peer::stock("hyper-util").pre_stop(5).named("hyper-util + preStop 5 s"),
+    ]
+}
+
+pub(crate) fn all(args: &Args) -> Vec<Scenario> {
+    vec![
+        default_settings(args),
+        no_lame_duck(args),
+        fresh(args),
+        http2(args),
+        idle(args),
+        blocked(args),
+    ]
+}
+
+fn keep_alive(args: &Args) -> LoadShape {
+    LoadShape { mode: Mode::KeepAlive, connections: 200, rate: args.rate, path: "/" }
+}
+
+fn default_settings(args: &Args) -> Scenario {
+    Scenario {
+        name: "default",
+        what: format!(
+            "200 keep-alive connections, {} rps, default settings, traffic moves after 1 s",
+            args.rate
+        ),
+        load: Some(keep_alive(args)),
+        traffic_moves: Some(Duration::from_secs(1)),
+        shutdowns: args.shutdowns,
+        peers: stock_in_kubernetes(),
+        threads: args.threads,
+        bar: Bar::Lost(0.0),
+    }
+}
+
+fn no_lame_duck(args: &Args) -> Scenario {
+    Scenario {
+        name: "no-lame-duck",
+        what: format!(
+            "200 keep-alive connections, {} rps, no lame duck, traffic never moves",
+            args.rate
+        ),
+        load: Some(keep_alive(args)),
+        traffic_moves: None,
+        shutdowns: args.shutdowns,
+        peers: stock(),
+        threads: args.threads,
+        bar: Bar::Lost(0.5),
+    }
+}
+
+fn fresh(args: &Args) -> Scenario {
+    Scenario {
+        name: "fresh",
+        what: "5,000 fresh connections per second, default settings, traffic moves after 1 s"
+            .to_owned(),
+        load: Some(LoadShape { mode: Mode::Fresh, connections: 200, rate: 5_000, path: "/" }),
+        traffic_moves: Some(Duration::from_secs(1)),
+        shutdowns: args.shutdowns.div_ceil(5),
+        peers: stock_in_kubernetes(),
+        threads: args.threads,
+        bar: Bar::Lost(0.0),
+    }
+}
+
+fn http2(args: &Args) -> Scenario {
+    Scenario {
+        name: "http2",
+        what: "HTTP/2, 10 connections with 100 streams each in flight, traffic moves after 1 s"
+            .to_owned(),
+        load: Some(LoadShape {
+            mode: Mode::Http2 { streams: 100 },
+            connections: 10,
+            rate: 8_000,
+            path: "/wait?ms=100",
+        }),
+        traffic_moves: Some(Duration::from_secs(1)),
+        shutdowns: args.shutdowns.div_ceil(5),
+        peers: stock_in_kubernetes(),
+        threads: args.threads,
+        bar: Bar::Lost(0.0),
+    }
+}
+
+fn idle(args: &Args) -> Scenario {
+    Scenario {
+        name: "idle",
+        what: "exit time with 200 idle keep-alive connections, no lame duck".to_owned(),
+        load: None,
+        traffic_moves: None,
+        shutdowns: args.shutdowns.div_ceil(10),
+        peers: stock(),
+        threads: args.threads,
+        bar: Bar::ExitWithin(Duration::from_secs(2)),
+    }
+}
+
+fn blocked(args: &Args) -> Scenario {
+    Scenario {
+        name: "blocked",
+        what: "exit time when every worker thread is blocked, deadline 3 s".to_owned(),
+        load: None,
+        traffic_moves: None,
+        shutdowns: args.shutdowns.div_ceil(10),
+        peers: vec![Peer::stock("axum-serve").at_most(1)],
+        threads: args.threads,
+        bar: Bar::ExitAt {
+            deadline: Duration::from_secs(3),
+            tolerance: Duration::from_millis(100),
+        },
+    }
+}

@@ -1,0 +1,161 @@
+//! The table.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Serialize;
+use zdd_load::Cause;
+
+use super::{
+    measure::Shutdown,
+    scenario::{Bar, Peer, Scenario},
+};
+
+/// One row: a scenario on one server.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Row {
+    scenario: &'static str,
+    what: String,
+    server: &'static str,
+    shutdowns: usize,
+    requests: u64,
+    rps: u64,
+    lost: u64,
+    lost_mean: f64,
+    lost_max: u64,
+    causes: BTreeMap<Cause, u64>,
+    /// Requests that a handler completed and whose response did not arrive.
+    unanswered: Option<u64>,
+    hung: usize,
+    exit_ms: Spread,
+    exit_codes: BTreeMap<String, usize>,
+    bar: String,
+    /// Whether the bar was met; `None` for a peer, which has none.
+    pub(crate) met: Option<bool>,
+}
+
+/// Exit times from SIGTERM, in milliseconds.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Spread {
+    min: u64,
+    median: u64,
+    max: u64,
+}
+
+impl Row {
+    pub(crate) fn of(scenario: &Scenario, peer: &Peer, results: &[Shutdown]) -> Self {
+        let lost: u64 = results.iter().map(|one| one.lost).sum();
+        let shutdowns = results.len();
+        let mut causes = BTreeMap::new();
+        for (cause, count) in results.iter().flat_map(|one| &one.causes) {
+            *causes.entry(*cause).or_default() += count;
+        }
+        let mut exit_codes = BTreeMap::new();
+        for one in results {
+            let code = one.exit.status.map_or("hung".to_owned(), |status| {
+                status.code().map_or("signal".to_owned(), |code| code.to_string())
+            });
+            *exit_codes.entry(code).or_default() += 1;
+        }
+        let mut row = Self {
+            scenario: scenario.name,
+            what: scenario.what.clone(),
+            server: peer.name,
+            shutdowns,
+            requests: results.iter().map(|one| one.requests).sum(),
+            rps: (results.iter().map(|one| one.rps).sum::<f64>() / shutdowns.max(1) as f64) as u64,
+            lost,
+            lost_mean: lost as f64 / shutdowns.max(1) as f64,
+            lost_max: results.iter().map(|one| one.lost).max().unwrap_or(0),
+            causes,
+            unanswered: results.iter().map(|one| one.unanswered).sum(),
+            hung: results.iter().filter(|one| one.exit.status.is_none()).count(),
+            exit_ms: Spread::of(results.iter().map(|one| one.exit.after).collect()),
+            exit_codes,
+            bar: scenario.bar.text(),
+            met: None,
+        };
+        row.met = peer.ours.then(|| shutdowns > 0 && row.meets(scenario.bar));
+        row
+    }
+
+    pub(crate) fn name(&self) -> String {
+        format!("{} on {}", self.server, self.scenario)
+    }
+
+    fn meets(&self, bar: Bar) -> bool {
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        self.hung == 0
+            && match bar {
+                Bar::Lost(mean) => self.lost_mean <= mean,
+                Bar::ExitWithin(limit) => self.exit_ms.max < millis(limit),
+                Bar::ExitAt { deadline, tolerance } => {
+                    self.exit_ms.min >= millis(deadline.saturating_sub(tolerance))
+                        && self.exit_ms.max <= millis(deadline + tolerance)
+                }
+            }
+    }
+}
+
+impl Spread {
+    fn of(mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        let at = |index: usize| {
+            times.get(index).map_or(0, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+        };
+        Self { min: at(0), median: at(times.len() / 2), max: at(times.len().saturating_sub(1)) }
+    }
+}
+
+impl Bar {
+    fn text(self) -> String {
+        match self {
+            Self::Lost(mean) => format!("lost <= {mean} per shutdown"),
+            Self::ExitWithin(limit) => format!("exit < {limit:?}"),
+            Self::ExitAt { deadline, tolerance } => {
+                format!("exit at {deadline:?} +- {tolerance:?}")
+            }
+        }
+    }
+}
+
+/// Prints the rows as a Markdown table, or as one JSON object.
+pub(crate) fn print(rows: &[Row], command: &str, json: bool) -> anyhow::Result<()> {
+    if json {
+        println!(
+            "{}",
+            serde_json::to_string(&serde_json::json!({ "command": command, "rows": rows }))?
+        );
+        return Ok(());
+    }
+    println!("\n`{command}`\n");
+    let mut last = "";
+    for row in rows {
+        if row.scenario != last {
+            println!("\n**{}**: {} (bar: {})\n", row.scenario, row.what, row.bar);
+            println!(
+                "| server | shutdowns | requests | rps | lost | lost per shutdown | worst | causes | exit ms min/median/max | exit codes | bar |"
+            );
+            println!("|---|---|---|---|---|---|---|---|---|---|---|");
+            last = row.scenario;
+        }
+        let list =
+            |pairs: Vec<String>| if pairs.is_empty() { "–".to_owned() } else { pairs.join(", ") };
+        println!(
+            "| {} | {} | {} | {} | {} | {:.2} | {} | {} | {}/{}/{} | {} | {} |",
+            row.server,
+            row.shutdowns,
+            row.requests,
+            row.rps,
+            row.lost,
+            row.lost_mean,
+            row.lost_max,
+            list(row.causes.iter().map(|(cause, count)| format!("{cause} {count}")).collect()),
+            row.exit_ms.min,
+            row.exit_ms.median,
+            row.exit_ms.max,
+            list(row.exit_codes.iter().map(|(code, count)| format!("{code}×{count}")).collect()),
+            row.met.map_or("peer", |met| if met { "met" } else { "MISSED" }),
+        );
+    }
+    Ok(())
+}
