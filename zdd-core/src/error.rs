@@ -1,0 +1,88 @@
+//! What can go wrong with a rollout as a whole.
+
+use thiserror::Error;
+
+use crate::cluster::ClusterError;
+use crate::invariant::Violation;
+use crate::journal::JournalError;
+use crate::lease::LeaseError;
+use crate::target::Target;
+
+/// The engine could not know or act.
+///
+/// Nothing is lost: what the journal holds is enough for the next process to go on, and the
+/// workload keeps serving.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RolloutError {
+    /// The caller cancelled it.
+    #[error("the rollout of {target} was cancelled; run it again to go on")]
+    Cancelled {
+        /// The workload.
+        target: Target,
+    },
+    /// The cluster did not answer as it should, for longer than the retry policy allows.
+    #[error("failed to roll out {target}")]
+    Cluster {
+        /// The workload.
+        target: Target,
+        /// What happened.
+        source: Box<ClusterError>,
+    },
+    /// The journal could not be read or written.
+    #[error("failed to keep the journal of {target}")]
+    Journal {
+        /// The workload.
+        target: Target,
+        /// What happened.
+        source: Box<JournalError>,
+    },
+    /// The lease could not be taken.
+    #[error("failed to start the rollout of {target}")]
+    Lease {
+        /// The workload.
+        target: Target,
+        /// What happened.
+        source: Box<LeaseError>,
+    },
+    /// Another driver took over.
+    #[error("another driver took over {target}; this one stopped")]
+    Lost {
+        /// The workload.
+        target: Target,
+    },
+    /// A strategy asked for a step that is not safe: a bug in the strategy.
+    #[error("the strategy asked for a step on {target} that is not safe")]
+    Unsafe {
+        /// The workload.
+        target: Target,
+        /// The rule that it would break.
+        source: Box<Violation>,
+    },
+    /// The strategy cannot roll this kind of workload as it is configured.
+    #[error("strategy {strategy} cannot roll out {target}: {problem}")]
+    Unsupported {
+        /// The workload.
+        target: Target,
+        /// The strategy.
+        strategy: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+}
+
+impl RolloutError {
+    pub(crate) fn cluster(target: &Target, source: ClusterError) -> Self {
+        if let ClusterError::Fenced { .. } = source {
+            return Self::Lost { target: target.clone() };
+        }
+        Self::Cluster { target: target.clone(), source: Box::new(source) }
+    }
+
+    pub(crate) fn journal(target: &Target, source: JournalError) -> Self {
+        if let JournalError::Conflict { .. } = source {
+            return Self::Lost { target: target.clone() };
+        }
+        Self::Journal { target: target.clone(), source: Box::new(source) }
+    }
+}

@@ -1,0 +1,106 @@
+//! Refuses steps that could lose a request, whatever strategy asked for them.
+
+use thiserror::Error;
+
+use crate::observation::Observation;
+use crate::snapshot::{Completion, Settings};
+use crate::state::Phase;
+use crate::step::Step;
+use crate::target::WorkloadKind;
+
+/// A safety rule that a step would break. The numbers are those of the rules in ARCHITECTURE.md.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum Violation {
+    /// Rule 1: nothing shrinks before the data plane has followed.
+    #[error("rule 1, converge, then shrink: {step} would {harm}")]
+    ShrinksTooEarly {
+        /// The step.
+        step: &'static str,
+        /// What it would do.
+        harm: String,
+    },
+    /// Rule 4: rollback restores what was stored.
+    #[error("rule 4, rollback needs no luck: {step} sets a template that is not the stored one")]
+    NotTheBaseline {
+        /// The step.
+        step: &'static str,
+    },
+    /// Rule 7: a rollout writes the templates it was asked to write.
+    #[error("rule 7, only our own fields: {step} sets a template that nobody asked for")]
+    ForeignTemplate {
+        /// The step.
+        step: &'static str,
+    },
+    /// Rule 8: the target is the object that the rollout began with.
+    #[error(
+        "rule 8, one driver per target: {step} would write to another object than the rollout began with"
+    )]
+    WrongObject {
+        /// The step.
+        step: &'static str,
+    },
+}
+
+/// Checks a step against the safety rules.
+///
+/// # Errors
+/// The [`Violation`], which is a bug in the strategy that asked for the step.
+pub fn check(step: &Step, seen: &Observation<'_>) -> Result<(), Violation> {
+    let name = step.name();
+    let workload = match seen.workload() {
+        Some(workload) if workload.uid == seen.state().start.uid => workload,
+        Some(_) | None => return Err(Violation::WrongObject { step: name }),
+    };
+    match step {
+        Step::SetTemplate { template, settings } => {
+            let baseline = &seen.baseline().template;
+            if matches!(seen.state().phase, Phase::RollingBack(_)) {
+                if template != baseline {
+                    return Err(Violation::NotTheBaseline { step: name });
+                }
+            } else if template != seen.template() {
+                return Err(Violation::ForeignTemplate { step: name });
+            }
+            keeps_pods(name, &settings.or(&workload.settings), workload.replicas, seen.kind())
+        }
+        Step::RestoreSettings { settings } => {
+            let harmless = workload.completion == Completion::Complete
+                || keeps_pods(
+                    name,
+                    &settings.or(&workload.settings),
+                    workload.replicas,
+                    seen.kind(),
+                )
+                .is_ok();
+            let harm = || "allow missing pods while the rollout is under way".to_owned();
+            harmless
+                .then_some(())
+                .ok_or_else(|| Violation::ShrinksTooEarly { step: name, harm: harm() })
+        }
+        Step::DeletePod { uid, name: pod } => {
+            let healthy = seen.snapshot().pods.iter().any(|other| other.uid == *uid && other.ready);
+            let harm = || format!("delete pod {pod}, which is ready");
+            (!healthy)
+                .then_some(())
+                .ok_or_else(|| Violation::ShrinksTooEarly { step: name, harm: harm() })
+        }
+        Step::Pause | Step::Resume | Step::SetPartition { .. } => Ok(()),
+    }
+}
+
+/// A kind that replaces pods in place cannot do without one missing pod; all others can.
+fn keeps_pods(
+    step: &'static str,
+    settings: &Settings,
+    replicas: u32,
+    kind: WorkloadKind,
+) -> Result<(), Violation> {
+    let missing = settings.max_unavailable.map_or(0, |amount| amount.round_down(replicas));
+    let allowed = u32::from(kind == WorkloadKind::StatefulSet);
+    if missing > allowed {
+        let harm = format!("let {missing} of {replicas} pods be missing");
+        return Err(Violation::ShrinksTooEarly { step, harm });
+    }
+    Ok(())
+}

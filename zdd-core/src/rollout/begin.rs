@@ -1,0 +1,161 @@
+//! The beginning of a run: a new rollout, one to go on with, or one to take over from.
+
+use crate::cluster::{ClusterError, Mark, Prepared};
+use crate::error::RolloutError;
+use crate::event::ProgressKind;
+use crate::journal::{Baseline, Entry, Event, JournalError, Log, Start};
+use crate::lease::Epoch;
+use crate::rollout::Rollout;
+use crate::rollout::ledger::{self, Ledger};
+use crate::snapshot::{Snapshot, Workload};
+use crate::state::State;
+
+/// A run that has begun: the ledger, the snapshot it began on, and what users should know.
+pub(super) struct Begun {
+    pub(super) ledger: Ledger,
+    pub(super) snapshot: Snapshot,
+    pub(super) warnings: Vec<String>,
+    pub(super) news: ProgressKind,
+}
+
+/// What an unfinished rollout leaves to the one that supersedes it.
+struct Legacy {
+    baseline: Baseline,
+    paused: bool,
+}
+
+impl Rollout {
+    /// Reads the journal and begins accordingly. The first write to anything but the lease is the
+    /// journal's, after all checks.
+    pub(super) async fn begin(&self, epoch: Epoch) -> Result<Begun, RolloutError> {
+        let (log, state) = self.load().await?;
+        let unfinished = state.filter(|state| !state.is_finished());
+        match unfinished {
+            Some(state) if state.start.change == self.change => self.adopt(epoch, log, state).await,
+            unfinished => self.start(epoch, log, unfinished).await,
+        }
+    }
+
+    async fn load(&self) -> Result<(Log, Option<State>), RolloutError> {
+        let mut tried = 0;
+        let log = loop {
+            let error = match self.backend.journal.load(&self.target).await {
+                Ok(log) => break log,
+                Err(error) => error,
+            };
+            let again =
+                matches!(&error, JournalError::Cluster { source, .. } if source.is_retryable());
+            let Some(pause) = again.then(|| self.retry.pause(tried)).flatten() else {
+                return Err(RolloutError::journal(&self.target, error));
+            };
+            tried += 1;
+            tokio::time::sleep(pause).await;
+        };
+        let state = State::replay(&log.entries).map_err(|error| {
+            let problem = error.to_string();
+            let source = JournalError::Corrupt { target: self.target.clone(), problem };
+            RolloutError::journal(&self.target, source)
+        })?;
+        Ok((log, state))
+    }
+
+    /// Goes on with a rollout that another process left unfinished.
+    async fn adopt(&self, epoch: Epoch, log: Log, state: State) -> Result<Begun, RolloutError> {
+        // The fence first: no write of the old process lands after the look at the cluster.
+        self.fence(&Mark::new(&self.target, &state.start.rollout, epoch)).await?;
+        let snapshot = self.observe().await?;
+        let mut ledger = self.ledger(epoch, log, state);
+        ledger.record(Event::Adopted).await?;
+        let news = ProgressKind::Adopted { target: self.target.clone() };
+        Ok(Begun { ledger, snapshot, warnings: Vec::new(), news })
+    }
+
+    /// Starts anew; an unfinished rollout is superseded and hands its baseline on.
+    async fn start(
+        &self,
+        epoch: Epoch,
+        log: Log,
+        unfinished: Option<State>,
+    ) -> Result<Begun, RolloutError> {
+        let prepared = self.prepare().await?;
+        let workload = self.workload(&prepared)?;
+        let legacy = unfinished.filter(|old| old.start.uid == workload.uid).map(|old| Legacy {
+            paused: old.paused || old.pending == Some(crate::Step::Pause),
+            baseline: old.start.baseline,
+        });
+        let inherited_pause = legacy.as_ref().is_some_and(|legacy| legacy.paused);
+        if workload.paused && !inherited_pause {
+            let problem = "it is paused; resume it first (kubectl rollout resume), or its owner's wish is lost";
+            return Err(self.cluster_error(ClusterError::refused(&self.target, problem)));
+        }
+        if legacy.is_some() {
+            self.fence(&Mark::new(&self.target, &self.id, epoch)).await?;
+        }
+        let baseline = legacy.map_or_else(
+            || Baseline::new(workload.template.clone(), workload.settings.clone()),
+            |legacy| legacy.baseline,
+        );
+        let start = Start {
+            rollout: self.id.clone(),
+            target: self.target.clone(),
+            uid: workload.uid.clone(),
+            strategy: self.strategy.name().to_owned(),
+            change: self.change.clone(),
+            template: prepared.template.clone(),
+            found: (workload.template != baseline.template).then(|| workload.template.clone()),
+            baseline,
+            inherited_pause: inherited_pause && workload.paused,
+        };
+        let entry = Entry::new(self.clock.now(), epoch, Event::Started(Box::new(start)));
+        let mut log = Log::new(vec![entry], log.version);
+        log.version =
+            Some(ledger::store(&*self.backend.journal, &self.target, &log, self.retry).await?);
+        let state = State::begin(&log.entries[0]).map_err(|error| {
+            let problem = error.to_string();
+            let source = JournalError::Corrupt { target: self.target.clone(), problem };
+            RolloutError::journal(&self.target, source)
+        })?;
+        let news = ProgressKind::Started {
+            target: self.target.clone(),
+            strategy: self.strategy.name().to_owned(),
+            change: self.change.to_string(),
+        };
+        let ledger = self.ledger(epoch, log, state);
+        Ok(Begun { ledger, snapshot: prepared.snapshot, warnings: prepared.warnings, news })
+    }
+
+    pub(super) fn workload<'p>(
+        &self,
+        prepared: &'p Prepared,
+    ) -> Result<&'p Workload, RolloutError> {
+        prepared.snapshot.workload.as_ref().ok_or_else(|| {
+            self.cluster_error(ClusterError::refused(
+                &self.target,
+                "it does not exist; create it first",
+            ))
+        })
+    }
+
+    fn ledger(&self, epoch: Epoch, log: Log, state: State) -> Ledger {
+        let journal = std::sync::Arc::clone(&self.backend.journal);
+        Ledger::resume(journal, self.target.clone(), (log, state), epoch, (self.clock, self.retry))
+    }
+
+    async fn fence(&self, mark: &Mark<'_>) -> Result<(), RolloutError> {
+        let fenced = self.retry.run(|| self.backend.cluster.fence(mark)).await;
+        match fenced {
+            // A target that is gone needs no fence; the look at it decides what that means.
+            Err(ClusterError::Refused { .. }) | Ok(()) => Ok(()),
+            Err(error) => Err(self.cluster_error(error)),
+        }
+    }
+
+    pub(super) async fn observe(&self) -> Result<Snapshot, RolloutError> {
+        let snapshot = self.retry.run(|| self.backend.cluster.observe(&self.target)).await;
+        snapshot.map_err(|error| self.cluster_error(error))
+    }
+
+    pub(super) fn cluster_error(&self, error: ClusterError) -> RolloutError {
+        RolloutError::cluster(&self.target, error)
+    }
+}

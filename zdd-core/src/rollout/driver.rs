@@ -1,0 +1,392 @@
+//! The loop: observe, decide, check, write down, act, look, write down.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{BoxStream, StreamExt};
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use crate::clock::{elapsed, later};
+use crate::cluster::{ClusterError, Mark};
+use crate::error::RolloutError;
+use crate::event::{Progress, ProgressKind};
+use crate::handle::Command;
+use crate::invariant;
+use crate::journal::Event;
+use crate::lease::Epoch;
+use crate::observation::Observation;
+use crate::outcome::{Outcome, Reason, Report, Superseder};
+use crate::rollout::Rollout;
+use crate::rollout::begin::Begun;
+use crate::rollout::gating::Gates;
+use crate::rollout::ledger::Ledger;
+use crate::rollout::phases::PhaseClock;
+use crate::rollout::takeover::superseder;
+use crate::snapshot::{Counts, Snapshot};
+use crate::state::Phase;
+use crate::step::Step;
+use crate::strategy::{Decision, Gating, Wait};
+use crate::tracker::Tracker;
+use crate::unwind::settings_to_restore;
+
+/// How long a step that was made may stay invisible in the watch before the cluster is asked.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(15);
+
+type Snapshots = BoxStream<'static, Result<Snapshot, ClusterError>>;
+
+/// Whether the pending step was sent since it was last seen not to hold.
+enum Sent {
+    /// It was; the watch has to show it by then.
+    Accepted { look_at: Timestamp },
+    /// It was not, or its outcome was unknown and it has been seen not to hold.
+    No,
+}
+
+struct Driver<'r> {
+    rollout: &'r Rollout,
+    epoch: Epoch,
+    ledger: Ledger,
+    snapshot: Arc<Snapshot>,
+    tracker: Tracker,
+    gates: Gates,
+    phases: PhaseClock,
+    sent: Sent,
+    tries: usize,
+    pods: Option<(u32, Counts)>,
+}
+
+impl Rollout {
+    /// Drives the rollout to its end.
+    pub(super) async fn drive(mut self, epoch: Epoch) -> Result<Report, RolloutError> {
+        let (sender, _) = mpsc::channel(1);
+        let closed = mpsc::channel(1).1;
+        drop(std::mem::replace(&mut self.commands.0, sender));
+        let mut commands = std::mem::replace(&mut self.commands.1, closed);
+        let begun_at = self.clock.now();
+        let Begun { ledger, snapshot, warnings, news } = self.begin(epoch).await?;
+        let now = self.clock.now();
+        let gates = Gates::new(self.gates.clone(), self.target.clone(), self.clock);
+        let mut driver = Driver {
+            rollout: &self,
+            epoch,
+            ledger,
+            snapshot: Arc::new(snapshot),
+            tracker: Tracker::new(now),
+            gates,
+            phases: PhaseClock::new("prepare", begun_at),
+            sent: Sent::No,
+            tries: 0,
+            pods: None,
+        };
+        driver.announce(news).await;
+        for message in &warnings {
+            driver.tell(ProgressKind::Warning { message: message.clone() });
+        }
+        let mut snapshots = self.backend.cluster.watch(&self.target);
+        let outcome = driver.run(&mut snapshots, &mut commands).await?;
+        Ok(Report {
+            rollout: driver.ledger.state().start.rollout.clone(),
+            target: self.target.clone(),
+            strategy: self.strategy.name().to_owned(),
+            outcome,
+            phases: driver.phases.finish(self.clock.now()),
+            warnings,
+        })
+    }
+}
+
+impl Driver<'_> {
+    async fn run(
+        &mut self,
+        snapshots: &mut Snapshots,
+        commands: &mut mpsc::Receiver<Command>,
+    ) -> Result<Outcome, RolloutError> {
+        loop {
+            if let Phase::Finished(outcome) = &self.ledger.state().phase {
+                return Ok(outcome.clone());
+            }
+            let now = self.rollout.clock.now();
+            self.tracker.note(&self.snapshot, now);
+            self.tell_pods();
+            if let Some(by) = superseder(self.ledger.state(), &self.snapshot) {
+                self.hand_over(by).await?;
+                continue;
+            }
+            let wait = match self.ledger.state().pending.clone() {
+                Some(step) => self.pursue(step).await?,
+                None => self.decide(now).await?,
+            };
+            if let Some(wait) = wait {
+                self.wait(wait, snapshots, commands).await?;
+            }
+        }
+    }
+
+    /// Asks the strategy and acts on its decision; returns what to wait for, if anything.
+    async fn decide(&mut self, now: Timestamp) -> Result<Option<Wait>, RolloutError> {
+        let strategy = &self.rollout.strategy;
+        let phase = self.ledger.state().phase.clone();
+        let seen = self.observation(now);
+        let decision = match phase {
+            Phase::RollingBack(_) => strategy.unwind(&seen),
+            Phase::Finished(_) | Phase::Progressing => strategy.next(&seen),
+        };
+        match (decision, phase) {
+            (Decision::Wait(wait), _) => return Ok(Some(wait)),
+            (Decision::Apply(step), _) => {
+                self.check(&step, now)?;
+                self.tell(ProgressKind::StepIntended {
+                    step: step.name().to_owned(),
+                    what: step.to_string(),
+                });
+                self.record(Event::Intended(step)).await?;
+                (self.sent, self.tries) = (Sent::No, 0);
+            }
+            (Decision::Reach(milestone), _) => {
+                self.tell(ProgressKind::Reached { milestone: milestone.clone() });
+                self.record(Event::Reached(milestone)).await?;
+            }
+            (Decision::Finish, Phase::RollingBack(reason)) => {
+                self.finish(Outcome::RolledBack { reason }).await?;
+            }
+            (Decision::Finish, _) => self.finish(Outcome::Promoted).await?,
+            (Decision::RollBack(last), Phase::RollingBack(reason)) => {
+                let remaining = vec![format!(
+                    "the way back made no progress ({last}): bring {} to a healthy state",
+                    self.rollout.target
+                )];
+                self.finish(Outcome::Stuck { reason, remaining }).await?;
+            }
+            (Decision::RollBack(reason), _) => self.turn_back(reason).await?,
+        }
+        Ok(None)
+    }
+
+    /// Brings the pending step about: looks whether it holds, and makes it when it does not.
+    async fn pursue(&mut self, step: Step) -> Result<Option<Wait>, RolloutError> {
+        if step.holds(&self.snapshot) {
+            self.record(Event::Verified).await?;
+            self.tell(ProgressKind::StepVerified { step: step.name().to_owned() });
+            return Ok(None);
+        }
+        let now = self.rollout.clock.now();
+        if let Sent::Accepted { look_at } = self.sent {
+            if now >= look_at {
+                self.snapshot = Arc::new(self.rollout.observe().await?);
+                self.sent = Sent::No;
+                return Ok(None);
+            }
+            let wait = Wait::new("apply", format!("waiting to see it: {step}")).until(look_at);
+            return Ok(Some(wait));
+        }
+        self.check(&step, now)?;
+        let state = self.ledger.state();
+        let mark = Mark::new(&self.rollout.target, &state.start.rollout, self.epoch);
+        match self.rollout.backend.cluster.apply(&step, &self.snapshot, &mark).await {
+            Ok(()) => self.sent = Sent::Accepted { look_at: later(now, VISIBLE_WITHIN) },
+            Err(error) if error.is_retryable() => {
+                let Some(pause) = self.rollout.retry.pause(self.tries) else {
+                    return Err(self.rollout.cluster_error(error));
+                };
+                self.tries += 1;
+                tokio::time::sleep(pause).await;
+                // What happened is looked up, never assumed.
+                self.snapshot = Arc::new(self.rollout.observe().await?);
+            }
+            Err(ClusterError::Fenced { .. }) => {
+                return Err(RolloutError::Lost { target: self.rollout.target.clone() });
+            }
+            Err(error) => self.refused(&step, &error).await?,
+        }
+        Ok(None)
+    }
+
+    /// The cluster will not have a step: turn back, or say what is left to do.
+    async fn refused(&mut self, step: &Step, error: &ClusterError) -> Result<(), RolloutError> {
+        let reason = Reason::StepRefused { step: step.to_string(), message: chain(error) };
+        match self.ledger.state().phase.clone() {
+            Phase::RollingBack(why) => {
+                let remaining = vec![format!("{step} on {} ({reason})", self.rollout.target)];
+                self.finish(Outcome::Stuck { reason: why, remaining }).await
+            }
+            Phase::Finished(_) | Phase::Progressing => self.turn_back(reason).await,
+        }
+    }
+
+    /// Leaves the target to whoever took it over, with nothing of ours left on it.
+    async fn hand_over(&mut self, by: Superseder) -> Result<(), RolloutError> {
+        if by == Superseder::Edit
+            && let Some(workload) = &self.snapshot.workload
+        {
+            let state = self.ledger.state();
+            let baseline = &state.start.baseline.settings;
+            let set = self.rollout.strategy.settings(state.start.target.kind);
+            let settings = settings_to_restore(&set, baseline);
+            let ours = state.paused || state.pending == Some(Step::Pause);
+            let resume = (workload.paused && ours).then_some(Step::Resume);
+            let restore = Step::RestoreSettings { settings };
+            let restore = (!restore.holds(&self.snapshot)).then_some(restore);
+            if let Some(step) = resume.or(restore) {
+                let mark = Mark::new(&self.rollout.target, &state.start.rollout, self.epoch);
+                let applied =
+                    self.rollout.backend.cluster.apply(&step, &self.snapshot, &mark).await;
+                match applied {
+                    Err(error) if !error.is_retryable() => {}
+                    Ok(()) | Err(_) => {
+                        if let Some(pause) = self.rollout.retry.pause(self.tries) {
+                            self.tries += 1;
+                            tokio::time::sleep(pause).await;
+                            self.snapshot = Arc::new(self.rollout.observe().await?);
+                            return Ok(());
+                        }
+                    }
+                }
+            }
+        }
+        self.finish(Outcome::Superseded { by }).await
+    }
+
+    async fn turn_back(&mut self, reason: Reason) -> Result<(), RolloutError> {
+        self.record(Event::RollbackStarted(reason.clone())).await?;
+        self.tracker.restart(self.rollout.clock.now());
+        self.gates.set(Gating::Closed, self.rollout.clock.now());
+        self.announce(ProgressKind::RollbackStarted { reason }).await;
+        Ok(())
+    }
+
+    async fn finish(&mut self, outcome: Outcome) -> Result<(), RolloutError> {
+        self.record(Event::Finished(outcome.clone())).await?;
+        self.announce(ProgressKind::Finished { outcome }).await;
+        Ok(())
+    }
+
+    /// The one place where a rollout waits: for the cluster, a gate, an operator, or a time.
+    async fn wait(
+        &mut self,
+        wait: Wait,
+        snapshots: &mut Snapshots,
+        commands: &mut mpsc::Receiver<Command>,
+    ) -> Result<(), RolloutError> {
+        let now = self.rollout.clock.now();
+        if self.phases.current() != wait.phase {
+            self.phases.enter(&wait.phase, now);
+            self.tell(ProgressKind::Phase { name: wait.phase.into_owned(), what: wait.what });
+        }
+        self.gates.set(wait.gates, now);
+        self.gates.start_due(&self.snapshot);
+        let wake = wait.until.into_iter().chain(self.gates.wake_at()).min();
+        let timer = async {
+            match wake {
+                Some(at) => tokio::time::sleep(elapsed(now, at)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            Some(command) = commands.recv() => self.obey(command).await?,
+            (gate, verdict) = self.gates.next() => {
+                self.tell(ProgressKind::Judged { gate, verdict });
+            }
+            snapshot = snapshots.next() => self.take(snapshot).await?,
+            () = timer => {}
+        }
+        Ok(())
+    }
+
+    /// Takes a snapshot from the watch, unless it is older than what was seen already.
+    async fn take(
+        &mut self,
+        item: Option<Result<Snapshot, ClusterError>>,
+    ) -> Result<(), RolloutError> {
+        match item {
+            Some(Ok(snapshot)) => {
+                let generation = |snapshot: &Snapshot| {
+                    snapshot
+                        .workload
+                        .as_ref()
+                        .map(|workload| (workload.uid.clone(), workload.generation))
+                };
+                let stale = match (generation(&self.snapshot), generation(&snapshot)) {
+                    (Some((uid, seen)), Some((other, next))) => uid == other && next < seen,
+                    _ => false,
+                };
+                if !stale {
+                    self.snapshot = Arc::new(snapshot);
+                }
+                Ok(())
+            }
+            Some(Err(error)) if error.is_retryable() => {
+                tracing::debug!(%error, target = %self.rollout.target, "the watch was interrupted");
+                Ok(())
+            }
+            Some(Err(error)) => Err(self.rollout.cluster_error(error)),
+            // A watch that ends is against its contract; looking once in a while beats hanging.
+            None => {
+                tokio::time::sleep(VISIBLE_WITHIN).await;
+                self.snapshot = Arc::new(self.rollout.observe().await?);
+                Ok(())
+            }
+        }
+    }
+
+    async fn obey(&mut self, command: Command) -> Result<(), RolloutError> {
+        self.tell(ProgressKind::Commanded { command: command.clone() });
+        self.record(Event::Commanded(command.clone())).await?;
+        match (command, &self.ledger.state().phase) {
+            (Command::Abort { message }, Phase::Progressing) => {
+                self.turn_back(Reason::Aborted { message }).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check(&self, step: &Step, now: Timestamp) -> Result<(), RolloutError> {
+        invariant::check(step, &self.observation(now)).map_err(|source| RolloutError::Unsafe {
+            target: self.rollout.target.clone(),
+            source: Box::new(source),
+        })
+    }
+
+    fn observation(&self, now: Timestamp) -> Observation<'_> {
+        let state = self.ledger.state();
+        Observation::new(state, &self.snapshot, &self.tracker, self.gates.records(), now)
+    }
+
+    async fn record(&mut self, event: Event) -> Result<(), RolloutError> {
+        self.ledger.record(event).await
+    }
+
+    fn tell_pods(&mut self) {
+        let numbers = self.snapshot.workload.as_ref().map(|w| (w.replicas, w.counts));
+        if numbers != self.pods {
+            self.pods = numbers;
+            if let Some((desired, counts)) = numbers {
+                self.tell(ProgressKind::Pods { desired, counts });
+            }
+        }
+    }
+
+    fn tell(&self, kind: ProgressKind) -> Progress {
+        let rollout = self.ledger.state().start.rollout.clone();
+        let progress = Progress::new(self.rollout.clock.now(), rollout, kind);
+        tracing::debug!(target: "zdd", rollout = %progress.rollout, "{}", progress.kind);
+        // Nobody may be listening.
+        let _ = self.rollout.progress.send(progress.clone());
+        progress
+    }
+
+    /// Tells the listeners, and the cluster's users.
+    async fn announce(&self, kind: ProgressKind) {
+        let progress = self.tell(kind);
+        let state = self.ledger.state();
+        let mark = Mark::new(&self.rollout.target, &state.start.rollout, self.epoch);
+        self.rollout.backend.cluster.announce(&mark, &progress).await;
+    }
+}
+
+/// An error with its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

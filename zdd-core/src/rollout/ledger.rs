@@ -1,0 +1,91 @@
+//! Journal and state, kept in step: nothing is in the state that is not in the journal.
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::error::RolloutError;
+use crate::journal::{Entry, Event, Journal, JournalError, Log};
+use crate::lease::Epoch;
+use crate::retry::RetryPolicy;
+use crate::state::State;
+use crate::target::Target;
+
+/// Writes entries and keeps the state that they add up to.
+pub(super) struct Ledger {
+    journal: Arc<dyn Journal>,
+    target: Target,
+    log: Log,
+    epoch: Epoch,
+    clock: Clock,
+    retry: RetryPolicy,
+    state: State,
+}
+
+impl Ledger {
+    /// Goes on with a log whose entries add up to `state`.
+    pub(super) fn resume(
+        journal: Arc<dyn Journal>,
+        target: Target,
+        (log, state): (Log, State),
+        epoch: Epoch,
+        (clock, retry): (Clock, RetryPolicy),
+    ) -> Self {
+        Self { journal, target, log, epoch, clock, retry, state }
+    }
+
+    pub(super) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Writes an entry, then takes it into the state.
+    ///
+    /// # Errors
+    /// [`RolloutError::Lost`] when another driver has written in between.
+    pub(super) async fn record(&mut self, event: Event) -> Result<(), RolloutError> {
+        let entry = Entry::new(self.clock.now(), self.epoch, event);
+        let mut next = self.state.clone();
+        next.apply(&entry).map_err(|error| {
+            let problem = error.to_string();
+            let source = JournalError::Corrupt { target: self.target.clone(), problem };
+            RolloutError::journal(&self.target, source)
+        })?;
+        self.log.entries.push(entry);
+        self.log.version = Some(store(&*self.journal, &self.target, &self.log, self.retry).await?);
+        self.state = next;
+        Ok(())
+    }
+}
+
+/// Replaces the journal; looks up whether a write with an unknown outcome happened.
+pub(super) async fn store(
+    journal: &dyn Journal,
+    target: &Target,
+    log: &Log,
+    retry: RetryPolicy,
+) -> Result<crate::snapshot::Version, RolloutError> {
+    let mut tried = 0;
+    loop {
+        let error = match journal.store(target, log).await {
+            Ok(version) => return Ok(version),
+            Err(error) => error,
+        };
+        // After a first try with an unknown outcome a conflict may be our own doing.
+        let own_doing = tried > 0 && matches!(error, JournalError::Conflict { .. });
+        let again = own_doing
+            || matches!(&error, JournalError::Cluster { source, .. } if source.is_retryable());
+        let Some(pause) = again.then(|| retry.pause(tried)).flatten() else {
+            return Err(RolloutError::journal(target, error));
+        };
+        tried += 1;
+        if let Ok(present) = journal.load(target).await {
+            match present.version {
+                Some(version) if present.entries == log.entries => return Ok(version),
+                version if version != log.version => {
+                    return Err(RolloutError::Lost { target: target.clone() });
+                }
+                _ => {}
+            }
+        }
+        tokio::time::sleep(pause).await;
+    }
+}

@@ -1,0 +1,76 @@
+//! The way back: capacity first, then traffic, then shrink.
+
+use std::time::Duration;
+
+use crate::observation::Observation;
+use crate::outcome::Reason;
+use crate::snapshot::{Pod, Settings};
+use crate::step::Step;
+use crate::strategy::{Decision, Wait};
+use crate::target::WorkloadKind;
+
+/// How long the way back may make no progress before it is given up.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Decides the next step of restoring the stored template in place.
+///
+/// The controller brings old pods back before it removes new ones, because `settings` allow no pod
+/// to be missing; the stored knobs come back only when everything has converged. Works without any
+/// history in the cluster.
+#[must_use]
+pub fn restore(seen: &Observation<'_>, settings: &Settings) -> Decision {
+    let Some(workload) = seen.workload() else {
+        return Decision::Finish;
+    };
+    let baseline = seen.baseline();
+    if workload.template != baseline.template {
+        let settings = settings.clone();
+        return Decision::Apply(Step::SetTemplate {
+            template: baseline.template.clone(),
+            settings,
+        });
+    }
+    if workload.paused && seen.state().paused {
+        return Decision::Apply(Step::Resume);
+    }
+    if let Some(broken) = blocking(seen) {
+        return Decision::Apply(Step::DeletePod {
+            uid: broken.uid.clone(),
+            name: broken.name.clone(),
+        });
+    }
+    if !seen.is_complete() {
+        if seen.stalled_for() >= PATIENCE {
+            return Decision::RollBack(Reason::DeadlineExceeded { message: seen.missing() });
+        }
+        let last = crate::clock::later(seen.now(), PATIENCE.saturating_sub(seen.stalled_for()));
+        return Decision::Wait(Wait::new("rollback", seen.missing()).until(last));
+    }
+    let restore =
+        Step::RestoreSettings { settings: settings_to_restore(settings, &baseline.settings) };
+    if restore.holds(seen.snapshot()) { Decision::Finish } else { Decision::Apply(restore) }
+}
+
+/// Returns the baseline's values of exactly the knobs that were set.
+#[must_use]
+pub fn settings_to_restore(set: &Settings, baseline: &Settings) -> Settings {
+    Settings {
+        max_surge: set.max_surge.and(baseline.max_surge),
+        max_unavailable: set.max_unavailable.and(baseline.max_unavailable),
+        min_ready_seconds: set.min_ready_seconds.and(baseline.min_ready_seconds),
+        partition: set.partition.and(baseline.partition),
+    }
+}
+
+/// Finds a pod that keeps a StatefulSet from going back: its controller waits for a broken pod to
+/// become ready before it touches it (kubernetes/kubernetes#67250).
+fn blocking<'a>(seen: &Observation<'a>) -> Option<&'a Pod> {
+    if seen.kind() != WorkloadKind::StatefulSet {
+        return None;
+    }
+    let wanted = seen.workload()?.revision.as_ref()?;
+    seen.snapshot()
+        .pods
+        .iter()
+        .find(|pod| pod.revision.as_ref() != Some(wanted) && !pod.ready && !pod.terminating)
+}
