@@ -1,6 +1,7 @@
 //! An embedded Kubernetes for tests and first steps: API server, controllers, pods, data plane,
 //! faults, virtual time.
 
+mod api;
 mod clock;
 mod collection;
 mod object;
@@ -8,6 +9,10 @@ mod object;
 mod proxy;
 mod store;
 
+pub use api::{
+    ApiBody, ApiServer, ApiStatus, Cause, Details, FieldError, Gone, Resource, Scope,
+    TransportError, Verb,
+};
 pub use clock::Clock;
 pub use collection::Collection;
 pub use object::Object;
@@ -15,4 +20,4 @@ pub use object::Object;
 pub use proxy::{
     Backend, BackendCounts, Proxy, ProxyCounts, ProxyError, RouteTable, ServiceCounts, ServicePort,
 };
-pub use store::{Change, Deletion, Entry, Part, Place, Store, StoreError};
+pub use store::{Change, Deletion, Entry, Part, Place, Propagation, Store, StoreError};

@@ -106,6 +106,33 @@ pub struct Deletion {
     pub revision: Option<u64>,
     /// Seconds of grace; `None` takes the pod's own (30 without one). Only pods have grace.
     pub grace_seconds: Option<i64>,
+    /// What happens to the objects that name this one as their owner.
+    pub propagation: Propagation,
+}
+
+/// What a deletion means for the objects that the deleted one owns.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "complete by the deletion protocol")]
+pub enum Propagation {
+    /// The owner goes at once, the garbage collector removes its dependents later.
+    #[default]
+    Background,
+    /// The owner stays, with a finalizer, until its dependents are gone.
+    Foreground,
+    /// The garbage collector frees the dependents before the owner goes.
+    Orphan,
+}
+
+impl Propagation {
+    /// Returns the finalizer that tells the garbage collector what to do first.
+    #[must_use]
+    pub fn finalizer(self) -> Option<&'static str> {
+        match self {
+            Self::Background => None,
+            Self::Foreground => Some("foregroundDeletion"),
+            Self::Orphan => Some("orphan"),
+        }
+    }
 }
 
 /// Which part of an object a write may change.
@@ -126,7 +153,11 @@ pub struct Store {
     revision: u64,
     objects: BTreeMap<Collection, BTreeMap<Place, Arc<Value>>>,
     log: VecDeque<Entry>,
+    /// The revisions in `log` per collection, so that a watch of one kind skips the rest.
+    index: BTreeMap<Collection, VecDeque<u64>>,
     notify: watch::Sender<u64>,
+    notify_one: BTreeMap<Collection, watch::Sender<u64>>,
+    dry: bool,
 }
 
 impl Store {
@@ -140,7 +171,10 @@ impl Store {
             revision: 1,
             objects: BTreeMap::new(),
             log: VecDeque::new(),
+            index: BTreeMap::new(),
             notify,
+            notify_one: BTreeMap::new(),
+            dry: false,
         }
     }
 
@@ -162,6 +196,24 @@ impl Store {
         self.notify.subscribe()
     }
 
+    /// Returns a receiver that sees the revision of each write to one collection.
+    #[must_use]
+    pub fn subscribe_to(&mut self, collection: &Collection) -> watch::Receiver<u64> {
+        let revision = self.revision;
+        let sender = self.notify_one.entry(collection.clone());
+        sender.or_insert_with(|| watch::channel(revision).0).subscribe()
+    }
+
+    /// Runs writes that are checked and returned as if done, but leave no trace.
+    pub fn dry_run<R>(&mut self, writes: impl FnOnce(&mut Self) -> R) -> R {
+        let random = self.random.clone();
+        self.dry = true;
+        let result = writes(self);
+        self.dry = false;
+        self.random = random;
+        result
+    }
+
     /// Returns the seeded random numbers.
     pub fn random(&mut self) -> &mut fastrand::Rng {
         &mut self.random
@@ -179,16 +231,18 @@ impl Store {
         collection: &Collection,
         namespace: Option<&'a str>,
     ) -> impl Iterator<Item = &'a Arc<Value>> + use<'a> {
-        let objects = self.objects.get(collection).into_iter().flatten();
+        let start = (namespace.unwrap_or_default().to_owned(), String::new());
+        let objects = self.objects.get(collection).into_iter();
         objects
-            .filter(move |((place, _), _)| namespace.is_none_or(|wanted| wanted == place))
+            .flat_map(move |all| all.range(start.clone()..))
+            .take_while(move |((place, _), _)| namespace.is_none_or(|wanted| wanted == place))
             .map(|(_, object)| object)
     }
 
     /// Returns the log entries after `revision`, or `None` when the log no longer reaches back so far.
     #[must_use]
     pub fn since(&self, revision: u64) -> Option<impl Iterator<Item = &Entry>> {
-        let first = self.log.front().map_or(self.revision + 1, |entry| entry.revision);
+        let first = self.first();
         if revision + 1 < first {
             return None;
         }
@@ -196,9 +250,58 @@ impl Store {
         Some(self.log.iter().skip(skip))
     }
 
+    /// Returns the log entries of one collection after `revision`, or `None` when the log no
+    /// longer reaches back so far.
+    #[must_use]
+    pub fn since_in<'a>(
+        &'a self,
+        collection: &Collection,
+        revision: u64,
+    ) -> Option<impl Iterator<Item = &'a Entry> + use<'a>> {
+        let first = self.first();
+        if revision + 1 < first {
+            return None;
+        }
+        let index = self.index.get(collection);
+        let skip = index.map_or(0, |index| index.partition_point(|&seen| seen <= revision));
+        let entries = index.into_iter().flatten().skip(skip);
+        Some(entries.filter_map(move |at| {
+            usize::try_from(at - first).ok().and_then(|offset| self.log.get(offset))
+        }))
+    }
+
+    /// Returns a collection as it was at `revision`, or `None` when the log does not reach back
+    /// so far or the revision is still to come.
+    #[must_use]
+    pub fn snapshot(
+        &self,
+        collection: &Collection,
+        revision: u64,
+    ) -> Option<BTreeMap<Place, Arc<Value>>> {
+        if revision > self.revision {
+            return None;
+        }
+        let later: Vec<&Entry> = self.since_in(collection, revision)?.collect();
+        let mut objects = self.objects.get(collection).cloned().unwrap_or_default();
+        for entry in later.into_iter().rev() {
+            let place = place(&entry.object);
+            match &entry.before {
+                Some(before) => objects.insert(place, Arc::clone(before)),
+                None => objects.remove(&place),
+            };
+        }
+        Some(objects)
+    }
+
     /// Forgets all log entries up to the present, so that older watches get 410 Gone.
     pub fn compact(&mut self) {
         self.log.clear();
+        self.index.clear();
+    }
+
+    /// The oldest revision in the log, or the next one when the log is empty.
+    fn first(&self) -> u64 {
+        self.log.front().map_or(self.revision + 1, |entry| entry.revision)
     }
 
     /// Adds an object; sets uid, creationTimestamp, generation and resourceVersion.
@@ -272,7 +375,9 @@ impl Store {
         if object == *old {
             return Ok(old);
         }
-        if object.is_terminating() && !has_finalizers(&object) && collection != &Collection::PODS {
+        // A pod in its grace period stays until the kubelet lets go of it.
+        let no_grace = object.int("/metadata/deletionGracePeriodSeconds") == Some(0);
+        if object.is_terminating() && !has_finalizers(&object) && no_grace {
             return Ok(self.write(actor, collection, place, None, Some(old)));
         }
         Ok(self.write(actor, collection, place, Some(object), Some(old)))
@@ -314,14 +419,25 @@ impl Store {
         let old = self.existing(collection, &place)?;
         check(collection, &old, deletion.uid.as_deref(), deletion.revision)?;
         let grace = grace(collection, &old, deletion);
-        if grace == 0 && !has_finalizers(&old) {
+        let finalizers = finalizers_for(&old, deletion.propagation);
+        if grace == 0 && finalizers.is_empty() {
             return Ok(self.write(actor, collection, place, None, Some(old)));
         }
         let pending = old.int("/metadata/deletionGracePeriodSeconds");
-        if old.is_terminating() && pending.is_none_or(|pending| pending <= grace) {
+        let same_finalizers = finalizers.iter().eq(finalizers_of(&old));
+        if old.is_terminating()
+            && same_finalizers
+            && pending.is_none_or(|pending| pending <= grace)
+        {
             return Ok(old);
         }
         let mut object = (*old).clone();
+        if !same_finalizers {
+            object["metadata"]["finalizers"] = Value::Array(finalizers);
+        }
+        if old.is_terminating() && pending.is_none_or(|pending| pending <= grace) {
+            return Ok(self.write(actor, collection, place, Some(object), Some(old)));
+        }
         let now = self.clock.now();
         let end =
             now.saturating_add(k8s_openapi::jiff::SignedDuration::from_secs(grace)).unwrap_or(now);
@@ -350,6 +466,9 @@ impl Store {
         object: Option<Value>,
         before: Option<Arc<Value>>,
     ) -> Arc<Value> {
+        if self.dry {
+            return object.map(Arc::new).or(before).unwrap_or_default();
+        }
         self.revision += 1;
         let all = self.objects.entry(collection.clone()).or_default();
         let (change, mut object) = match (object, &before) {
@@ -373,10 +492,17 @@ impl Store {
             before,
             actor: Arc::clone(actor),
         });
-        if self.log.len() > LOG_LIMIT {
-            self.log.pop_front();
+        self.index.entry(collection.clone()).or_default().push_back(self.revision);
+        if self.log.len() > LOG_LIMIT
+            && let Some(oldest) = self.log.pop_front()
+            && let Some(index) = self.index.get_mut(&oldest.collection)
+        {
+            index.pop_front();
         }
         self.notify.send_replace(self.revision);
+        if let Some(one) = self.notify_one.get(collection) {
+            one.send_replace(self.revision);
+        }
         object
     }
 
@@ -438,7 +564,19 @@ fn counts_generation(collection: &Collection, new: &Value, old: &Value) -> bool 
 }
 
 fn has_finalizers(object: &Value) -> bool {
-    object["metadata"]["finalizers"].as_array().is_some_and(|all| !all.is_empty())
+    finalizers_of(object).next().is_some()
+}
+
+fn finalizers_of(object: &Value) -> impl Iterator<Item = &Value> {
+    object["metadata"]["finalizers"].as_array().into_iter().flatten()
+}
+
+/// The finalizers after a deletion was asked for: those of the garbage collector follow the
+/// newest wish, the others stay.
+fn finalizers_for(object: &Value, propagation: Propagation) -> Vec<Value> {
+    let ours = [Propagation::Foreground, Propagation::Orphan].map(Propagation::finalizer);
+    let others = finalizers_of(object).filter(|text| !ours.contains(&text.as_str()));
+    others.cloned().chain(propagation.finalizer().map(Value::from)).collect()
 }
 
 /// A pod that no node has taken, or that has ended, goes at once.

@@ -1,0 +1,234 @@
+//! The Kubernetes REST protocol over the [`Store`].
+//!
+//! Everything but watches is answered by synchronous code under one short lock; decoding,
+//! answering and transport are apart, so that the same server is reached in-process as a
+//! [`tower_service::Service`] and over HTTP by any server that runs such services.
+
+mod convert;
+mod delete;
+mod error;
+mod patch;
+mod read;
+mod reply;
+mod request;
+mod resource;
+mod scale;
+mod schema;
+mod selector;
+mod status;
+mod strategic;
+mod watch;
+mod write;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::request::Parts;
+use http::{Request, Response, header};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower_service::Service;
+
+pub use error::TransportError;
+pub use reply::ApiBody;
+pub use request::Verb;
+pub use resource::{Resource, Scope};
+pub use status::{ApiStatus, Cause, Details, FieldError};
+pub use watch::Gone;
+
+use reply::Reply;
+use request::{Call, Route};
+use resource::Resources;
+
+use crate::collection::Collection;
+use crate::store::Store;
+
+const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+
+/// An API server over a [`Store`], as one client sees it.
+///
+/// Clones share the cluster; what the `with_` and `as_` methods set belongs to the handle and to
+/// clones made of it later.
+///
+/// # Examples
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use zdd_sim::{ApiServer, Clock, Store};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let store = Arc::new(Mutex::new(Store::new(Clock::system(), 1)));
+/// let client = kube::Client::new(ApiServer::new(store), "default");
+/// # drop(client);
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct ApiServer {
+    core: Arc<Core>,
+    user: Arc<str>,
+    gone: Gone,
+}
+
+/// What all clients share.
+pub(crate) struct Core {
+    store: Arc<Mutex<Store>>,
+    resources: RwLock<Resources>,
+}
+
+/// Who asks.
+pub(crate) struct Caller {
+    /// Written into the log: the user agent, or the user where the client names none.
+    pub(crate) actor: Arc<str>,
+}
+
+impl ApiServer {
+    /// Serves a store; adds the namespaces that every cluster has.
+    #[must_use]
+    pub fn new(store: Arc<Mutex<Store>>) -> Self {
+        let actor: Arc<str> = "kube-apiserver".into();
+        {
+            let mut store = lock(&store);
+            for name in NAMESPACES {
+                // An error says that an earlier server over this store has made it.
+                let _ = store.create(&actor, &Collection::NAMESPACES, namespace(name));
+            }
+        }
+        let resources = RwLock::new(Resources::builtin());
+        let core = Arc::new(Core { store, resources });
+        Self { core, user: "kubernetes-admin".into(), gone: Gone::default() }
+    }
+
+    /// Serves another resource, to all clients.
+    #[must_use]
+    pub fn with_resource(self, resource: Resource) -> Self {
+        self.core.resources.write().unwrap_or_else(PoisonError::into_inner).add(resource);
+        self
+    }
+
+    /// Acts as the named user.
+    #[must_use]
+    pub fn as_user(mut self, name: &str) -> Self {
+        self.user = name.into();
+        self
+    }
+
+    /// Sets how a watch is refused whose revision is too old.
+    #[must_use]
+    pub fn with_gone(mut self, gone: Gone) -> Self {
+        self.gone = gone;
+        self
+    }
+
+    /// Returns the store that is served.
+    #[must_use]
+    pub fn store(&self) -> &Arc<Mutex<Store>> {
+        &self.core.store
+    }
+
+    /// Answers a request; what is read may be of an older revision.
+    fn answer(&self, parts: &Parts, body: &[u8], as_of: Option<u64>) -> Reply {
+        let route = {
+            let resources = self.core.resources.read().unwrap_or_else(PoisonError::into_inner);
+            let query = parts.uri.query().unwrap_or_default();
+            request::route(&resources, &parts.method, parts.uri.path(), query)
+        };
+        let reply = route.and_then(|route| match route {
+            Route::Objects(call) => self.objects(&call, parts, body, as_of),
+            Route::Document(_) => Err(ApiStatus::unknown_resource()),
+        });
+        reply.unwrap_or_else(|status| reply::refusal(&status))
+    }
+
+    fn objects(
+        &self,
+        call: &Call,
+        parts: &Parts,
+        body: &[u8],
+        as_of: Option<u64>,
+    ) -> Result<Reply, ApiStatus> {
+        let core = &*self.core;
+        let caller = self.caller(parts);
+        let resource = &call.resource;
+        if call.verb == Verb::Watch {
+            return watch::start(&core.store, call, self.gone, as_of);
+        }
+        let mut store = lock(&core.store);
+        let written = match (call.verb, call.subresource.as_deref()) {
+            (_, Some("scale")) => {
+                return core.scale(&mut store, &caller, call, &parts.headers, body);
+            }
+            (Verb::Get, _) => read::get(&store, call, as_of).map(|it| (http::StatusCode::OK, it)),
+            (Verb::List, _) => {
+                let page = read::list(&store, call, as_of)?;
+                drop(store);
+                return Ok(page.reply(resource));
+            }
+            (Verb::Create, _) => {
+                write::decode(body).and_then(|it| core.create(&mut store, &caller, call, it))
+            }
+            (Verb::Update, _) => {
+                write::decode(body).and_then(|it| core.replace(&mut store, &caller, call, it))
+            }
+            (Verb::Patch, _) => core.patch(&mut store, &caller, call, &parts.headers, body),
+            (Verb::Delete, _) => return core.delete(&mut store, &caller, call, body),
+            (Verb::DeleteCollection, _) => {
+                return core.delete_collection(&mut store, &caller, call, body);
+            }
+            (Verb::Watch, _) => Err(ApiStatus::method_not_allowed()),
+        };
+        drop(store);
+        let (code, object) = written?;
+        Ok(read::reply(code, resource, &object))
+    }
+
+    fn caller(&self, parts: &Parts) -> Caller {
+        let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+        Caller { actor: agent.map_or_else(|| Arc::clone(&self.user), Arc::from) }
+    }
+}
+
+impl fmt::Debug for ApiServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiServer").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+impl<B> Service<Request<B>> for ApiServer
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+{
+    type Response = Response<ApiBody>;
+    type Error = TransportError;
+    type Future = BoxFuture<'static, Result<Response<ApiBody>, TransportError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let server = self.clone();
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            let body = body.collect().await.map_err(|_| TransportError::Body)?.to_bytes();
+            Ok(server.answer(&parts, &body, None))
+        })
+    }
+}
+
+/// Takes the lock; a panic of another holder does not make the data unusable, because every
+/// change of the store is complete before anything can panic.
+pub(crate) fn lock(store: &Mutex<Store>) -> MutexGuard<'_, Store> {
+    store.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn namespace(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": { "name": name, "labels": { "kubernetes.io/metadata.name": name } },
+        "spec": { "finalizers": ["kubernetes"] },
+        "status": { "phase": "Active" },
+    })
+}

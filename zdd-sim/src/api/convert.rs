@@ -1,0 +1,48 @@
+//! Converts between the stored form of an object and the version in which it is served.
+//!
+//! Only events are served in two forms: the core group's, which is stored, and that of
+//! `events.k8s.io`, which renames fields.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::resource::Resource;
+
+/// Core name, name in `events.k8s.io`.
+const RENAMED: [(&str, &str); 7] = [
+    ("count", "deprecatedCount"),
+    ("firstTimestamp", "deprecatedFirstTimestamp"),
+    ("involvedObject", "regarding"),
+    ("lastTimestamp", "deprecatedLastTimestamp"),
+    ("message", "note"),
+    ("reportingComponent", "reportingController"),
+    ("source", "deprecatedSource"),
+];
+
+/// Returns the object as this resource serves it.
+pub(crate) fn present(resource: &Resource, object: &Arc<Value>) -> Arc<Value> {
+    if resource.group() != "events.k8s.io" {
+        return Arc::clone(object);
+    }
+    let mut event = (**object).clone();
+    rename(&mut event, RENAMED.iter().copied());
+    Arc::new(event)
+}
+
+/// Turns an object of this resource into the stored form.
+pub(crate) fn absorb(resource: &Resource, object: &mut Value) {
+    if resource.group() == "events.k8s.io" {
+        rename(object, RENAMED.iter().map(|&(core, new)| (new, core)));
+        object["apiVersion"] = json!("v1");
+    }
+}
+
+fn rename<'a>(object: &mut Value, names: impl Iterator<Item = (&'a str, &'a str)>) {
+    let Some(map) = object.as_object_mut() else { return };
+    for (from, to) in names {
+        if let Some(value) = map.remove(from) {
+            map.insert(to.to_owned(), value);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Deletes objects.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::read;
+use super::reply::{Reply, json as reply_json};
+use super::request::{Call, propagation};
+use super::status::ApiStatus;
+use super::write::run;
+use super::{Caller, Core};
+use crate::object::Object;
+use crate::store::{Deletion, Propagation, Store};
+
+/// The options of a deletion, from body and query.
+struct Options {
+    deletion: Deletion,
+    revision_text: Option<String>,
+    /// Dependents were asked to go before the owner.
+    waits: bool,
+    dry: bool,
+}
+
+impl Core {
+    /// Deletes one object.
+    pub(crate) fn delete(
+        &self,
+        store: &mut Store,
+        caller: &Caller,
+        call: &Call,
+        body: &[u8],
+    ) -> Result<Reply, ApiStatus> {
+        let mut call = call.clone();
+        let options = Options::read(&call, body)?;
+        if options.dry {
+            call.query.dry_run.push("All".to_owned());
+        }
+        let resource = &call.resource;
+        let old = store.get(resource.collection(), &call.namespace, call.name());
+        let old = old.cloned().ok_or_else(|| {
+            ApiStatus::not_found(resource.group_resource(), call.name())
+        })?;
+        options.check(&call, &old)?;
+        let place = (call.namespace.as_str(), call.name());
+        let after = run(store, &call, |store| {
+            store.delete(&caller.actor, resource.collection(), place, &options.deletion)
+        })
+        .map_err(|error| ApiStatus::from_store(resource, error))?;
+        let remains = after.is_terminating() && {
+            let stored = store.get(resource.collection(), place.0, place.1);
+            stored.is_some() && (!call.query.is_dry() || after.uid() == old.uid())
+        };
+        let code = if remains && options.waits { StatusCode::ACCEPTED } else { StatusCode::OK };
+        if remains || resource.returns_deleted() {
+            return Ok(read::reply(code, resource, &after));
+        }
+        Ok(reply_json(code, &success(&call, &old)))
+    }
+
+    /// Deletes all selected objects, and answers with what they were.
+    pub(crate) fn delete_collection(
+        &self,
+        store: &mut Store,
+        caller: &Caller,
+        call: &Call,
+        body: &[u8],
+    ) -> Result<Reply, ApiStatus> {
+        let options = Options::read(call, body)?;
+        let page = read::list(store, call, None)?;
+        for object in &page.items {
+            let place = (object.namespace(), object.name());
+            let deleted = run(store, call, |store| {
+                let collection = call.resource.collection();
+                store.delete(&caller.actor, collection, place, &options.deletion)
+            });
+            deleted.map_err(|error| ApiStatus::from_store(&call.resource, error))?;
+        }
+        Ok(page.reply(&call.resource))
+    }
+}
+
+impl Options {
+    fn read(call: &Call, body: &[u8]) -> Result<Self, ApiStatus> {
+        let options: Value = if body.is_empty() {
+            json!({})
+        } else {
+            serde_json::from_slice(body).map_err(|error| {
+                ApiStatus::bad_request(format!("unable to decode the delete options: {error}"))
+            })?
+        };
+        let query = &call.query;
+        let asked = options.text("/propagationPolicy").and_then(propagation).or(query.propagation);
+        let orphan = options["orphanDependents"].as_bool();
+        let asked = asked.or(match orphan {
+            Some(true) => Some(Propagation::Orphan),
+            Some(false) => Some(Propagation::Background),
+            None => None,
+        });
+        let revision_text = options.text("/preconditions/resourceVersion").map(str::to_owned);
+        let deletion = Deletion {
+            uid: options.text("/preconditions/uid").map(str::to_owned),
+            revision: None,
+            grace_seconds: options.int("/gracePeriodSeconds").or(query.grace_seconds),
+            propagation: asked.unwrap_or_default(),
+        };
+        let dry = options["dryRun"].as_array().is_some_and(|all| !all.is_empty());
+        let waits = asked == Some(Propagation::Foreground) || orphan == Some(false);
+        Ok(Self { deletion, revision_text, waits, dry })
+    }
+
+    /// The registry names the kind here, not the resource.
+    fn check(&self, call: &Call, old: &Value) -> Result<(), ApiStatus> {
+        let (kind, group) = (call.resource.kind(), call.resource.group());
+        let refuse = |why: String| {
+            let of = if group.is_empty() {
+                kind.to_owned()
+            } else {
+                format!("{kind}.{group}")
+            };
+            Err(ApiStatus::conflict(&crate::collection::Collection::new(of), call.name(), why))
+        };
+        if let Some(wanted) = &self.deletion.uid
+            && wanted != old.uid()
+        {
+            return refuse(format!(
+                "the UID in the precondition ({wanted}) does not match the UID in record ({}). \
+                 The object might have been deleted and then recreated",
+                old.uid()
+            ));
+        }
+        if let Some(wanted) = &self.revision_text
+            && *wanted != old.revision().to_string()
+        {
+            return refuse(format!(
+                "the ResourceVersion in the precondition ({wanted}) does not match the \
+                 ResourceVersion in record ({}). The object might have been modified",
+                old.revision()
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn success(call: &Call, old: &Arc<Value>) -> Value {
+    let mut details = json!({
+        "name": call.name(),
+        "kind": call.resource.plural(),
+        "uid": old.uid(),
+    });
+    if !call.resource.group().is_empty() {
+        details["group"] = call.resource.group().into();
+    }
+    json!({
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": details,
+    })
+}

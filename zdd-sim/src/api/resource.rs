@@ -1,0 +1,409 @@
+//! The table of resources: what the server serves, under which names, with which rules.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::collection::Collection;
+
+/// One resource of the API, in one version.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    group: Cow<'static, str>,
+    version: Cow<'static, str>,
+    plural: Cow<'static, str>,
+    singular: Cow<'static, str>,
+    kind: Cow<'static, str>,
+    short_names: &'static [&'static str],
+    subresources: &'static [&'static str],
+    scope: Scope,
+    /// Where the objects live; two resources may serve the same objects.
+    collection: Collection,
+    group_resource: Collection,
+    rules: Rules,
+    custom: bool,
+}
+
+/// Whether the objects of a resource live in namespaces.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "complete by the API conventions")]
+pub enum Scope {
+    /// One set of names for the whole cluster.
+    Cluster,
+    /// One set of names per namespace.
+    Namespaced,
+}
+
+/// Where the server's registry treats kinds differently.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rules {
+    /// A PUT must carry a resourceVersion.
+    guarded_put: bool,
+    /// A PUT of an unknown name creates it.
+    put_creates: bool,
+    /// A deletion answers with the object instead of a `Status`.
+    returns_deleted: bool,
+    /// The objects can be read and created only, or only be created.
+    create_only: bool,
+}
+
+impl Resource {
+    const fn builtin(
+        group_resource: Collection,
+        (group, version): (&'static str, &'static str),
+        (plural, singular, kind): (&'static str, &'static str, &'static str),
+        scope: Scope,
+    ) -> Self {
+        Self {
+            group: Cow::Borrowed(group),
+            version: Cow::Borrowed(version),
+            plural: Cow::Borrowed(plural),
+            singular: Cow::Borrowed(singular),
+            kind: Cow::Borrowed(kind),
+            short_names: &[],
+            subresources: &[],
+            scope,
+            collection: Collection::EVENTS,
+            group_resource,
+            rules: Rules {
+                guarded_put: false,
+                put_creates: false,
+                returns_deleted: false,
+                create_only: false,
+            },
+            custom: false,
+        }
+    }
+
+    /// Describes a resource that comes from a CustomResourceDefinition with a status and without
+    /// a schema: objects are stored as they are.
+    #[must_use]
+    pub fn custom(group: &str, version: &str, kind: &str, plural: &str, scope: Scope) -> Self {
+        let collection = Collection::new(format!("{plural}.{group}"));
+        Self {
+            group: Cow::Owned(group.to_owned()),
+            version: Cow::Owned(version.to_owned()),
+            plural: Cow::Owned(plural.to_owned()),
+            singular: Cow::Owned(kind.to_lowercase()),
+            kind: Cow::Owned(kind.to_owned()),
+            short_names: &[],
+            subresources: &["status"],
+            scope,
+            collection: collection.clone(),
+            group_resource: collection,
+            rules: Rules { guarded_put: true, ..Rules::default() },
+            custom: true,
+        }
+    }
+
+    /// Returns the API group, empty for the core group.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// Returns the version within the group.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Returns `version` for the core group, otherwise `group/version`.
+    #[must_use]
+    pub fn api_version(&self) -> Cow<'_, str> {
+        if self.group.is_empty() {
+            Cow::Borrowed(&self.version)
+        } else {
+            Cow::Owned(format!("{}/{}", self.group, self.version))
+        }
+    }
+
+    /// Returns the name in paths.
+    #[must_use]
+    pub fn plural(&self) -> &str {
+        &self.plural
+    }
+
+    /// Returns the name for one object.
+    #[must_use]
+    pub fn singular(&self) -> &str {
+        &self.singular
+    }
+
+    /// Returns the kind.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// Returns the abbreviations that `kubectl` takes.
+    #[must_use]
+    pub fn short_names(&self) -> &[&'static str] {
+        self.short_names
+    }
+
+    /// Returns the subresources.
+    #[must_use]
+    pub fn subresources(&self) -> &[&'static str] {
+        self.subresources
+    }
+
+    /// Tells whether the objects have a status that the main resource cannot write.
+    #[must_use]
+    pub fn has_status(&self) -> bool {
+        self.subresources.contains(&"status")
+    }
+
+    /// Returns whether the objects live in namespaces.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// Tells whether the objects live in namespaces.
+    #[must_use]
+    pub fn is_namespaced(&self) -> bool {
+        self.scope == Scope::Namespaced
+    }
+
+    /// Tells whether the resource comes from a CustomResourceDefinition.
+    #[must_use]
+    pub fn is_custom(&self) -> bool {
+        self.custom
+    }
+
+    /// Returns where the objects live.
+    #[must_use]
+    pub fn collection(&self) -> &Collection {
+        &self.collection
+    }
+
+    /// Returns the name that messages use.
+    #[must_use]
+    pub fn group_resource(&self) -> &Collection {
+        &self.group_resource
+    }
+
+    pub(crate) fn guards_put(&self) -> bool {
+        self.rules.guarded_put
+    }
+
+    pub(crate) fn put_creates(&self) -> bool {
+        self.rules.put_creates
+    }
+
+    pub(crate) fn returns_deleted(&self) -> bool {
+        self.rules.returns_deleted
+    }
+
+    pub(crate) fn is_create_only(&self) -> bool {
+        self.rules.create_only
+    }
+
+    /// The verbs that discovery lists, in the server's order.
+    pub(crate) fn verbs(&self) -> &'static [&'static str] {
+        if self.rules.create_only {
+            &["create"]
+        } else {
+            &[
+                "create",
+                "delete",
+                "deletecollection",
+                "get",
+                "list",
+                "patch",
+                "update",
+                "watch",
+            ]
+        }
+    }
+}
+
+/// All resources that a server serves.
+#[derive(Clone, Debug)]
+pub(crate) struct Resources(Vec<Arc<Resource>>);
+
+impl Resources {
+    /// The resources that every cluster has.
+    pub(crate) fn builtin() -> Self {
+        Self(table().into_iter().map(Arc::new).collect())
+    }
+
+    pub(crate) fn add(&mut self, resource: Resource) {
+        self.0.push(Arc::new(resource));
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.0.iter()
+    }
+
+    pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Resource>> {
+        self.0.iter().find(|resource| {
+            resource.plural == plural && resource.group == group && resource.version == version
+        })
+    }
+
+    /// The resource under whose name a collection is stored.
+    pub(crate) fn of(&self, collection: &Collection) -> Option<&Arc<Resource>> {
+        self.0.iter().find(|resource| &resource.group_resource == collection)
+    }
+}
+
+/// One row of the table.
+fn row(
+    api: (&'static str, &'static str),
+    names: (&'static str, &'static str, &'static str),
+    short_names: &'static [&'static str],
+    subresources: &'static [&'static str],
+) -> Resource {
+    let (plural, group) = (names.0, api.0);
+    let name = if group.is_empty() {
+        Cow::Borrowed(plural)
+    } else {
+        Cow::Owned(format!("{plural}.{group}"))
+    };
+    let collection = Collection::new(name);
+    let mut resource = Resource::builtin(collection.clone(), api, names, Scope::Namespaced);
+    resource.collection = collection;
+    resource.short_names = short_names;
+    resource.subresources = subresources;
+    resource
+}
+
+impl Resource {
+    fn cluster(mut self) -> Self {
+        self.scope = Scope::Cluster;
+        self
+    }
+
+    fn guarded(mut self) -> Self {
+        self.rules.guarded_put = true;
+        self
+    }
+
+    fn creating(mut self) -> Self {
+        self.rules.put_creates = true;
+        self
+    }
+
+    fn returning(mut self) -> Self {
+        self.rules.returns_deleted = true;
+        self
+    }
+
+    fn review(mut self) -> Self {
+        self.rules.create_only = true;
+        self
+    }
+
+    fn stored_in(mut self, collection: Collection) -> Self {
+        self.collection = collection;
+        self
+    }
+}
+
+const CORE: (&str, &str) = ("", "v1");
+const APPS: (&str, &str) = ("apps", "v1");
+const STATUS: &[&str] = &["status"];
+const SCALED: &[&str] = &["scale", "status"];
+const PODS: &[&str] = &["binding", "ephemeralcontainers", "eviction", "log", "resize", "status"];
+
+fn table() -> Vec<Resource> {
+    let mut all = core();
+    all.extend(apps());
+    all.extend(groups());
+    all.extend(access());
+    all
+}
+
+fn core() -> Vec<Resource> {
+    vec![
+        row(CORE, ("configmaps", "configmap", "ConfigMap"), &["cm"], &[]),
+        row(CORE, ("endpoints", "endpoints", "Endpoints"), &["ep"], &[]).creating(),
+        row(CORE, ("events", "event", "Event"), &["ev"], &[]).creating(),
+        row(CORE, ("limitranges", "limitrange", "LimitRange"), &["limits"], &[]).creating(),
+        row(CORE, ("namespaces", "namespace", "Namespace"), &["ns"], &["finalize", "status"])
+            .cluster()
+            .returning(),
+        row(CORE, ("nodes", "node", "Node"), &["no"], STATUS).cluster(),
+        row(
+            CORE,
+            ("persistentvolumeclaims", "persistentvolumeclaim", "PersistentVolumeClaim"),
+            &["pvc"],
+            STATUS,
+        )
+        .returning(),
+        row(CORE, ("pods", "pod", "Pod"), &["po"], PODS).returning(),
+        row(CORE, ("resourcequotas", "resourcequota", "ResourceQuota"), &["quota"], STATUS)
+            .returning(),
+        row(CORE, ("secrets", "secret", "Secret"), &[], &[]),
+        row(CORE, ("serviceaccounts", "serviceaccount", "ServiceAccount"), &["sa"], &[])
+            .returning(),
+        row(CORE, ("services", "service", "Service"), &["svc"], STATUS).creating().returning(),
+    ]
+}
+
+fn apps() -> Vec<Resource> {
+    vec![
+        row(APPS, ("controllerrevisions", "controllerrevision", "ControllerRevision"), &[], &[]),
+        row(APPS, ("daemonsets", "daemonset", "DaemonSet"), &["ds"], STATUS),
+        row(APPS, ("deployments", "deployment", "Deployment"), &["deploy"], SCALED),
+        row(APPS, ("replicasets", "replicaset", "ReplicaSet"), &["rs"], SCALED),
+        row(APPS, ("statefulsets", "statefulset", "StatefulSet"), &["sts"], SCALED),
+    ]
+}
+
+fn groups() -> Vec<Resource> {
+    vec![
+        row(
+            ("autoscaling", "v2"),
+            ("horizontalpodautoscalers", "horizontalpodautoscaler", "HorizontalPodAutoscaler"),
+            &["hpa"],
+            STATUS,
+        ),
+        row(("batch", "v1"), ("jobs", "job", "Job"), &[], STATUS),
+        row(("coordination.k8s.io", "v1"), ("leases", "lease", "Lease"), &[], &[])
+            .creating()
+            .guarded(),
+        row(
+            ("discovery.k8s.io", "v1"),
+            ("endpointslices", "endpointslice", "EndpointSlice"),
+            &[],
+            &[],
+        ),
+        row(("events.k8s.io", "v1"), ("events", "event", "Event"), &["ev"], &[])
+            .creating()
+            .stored_in(Collection::EVENTS),
+        row(
+            ("policy", "v1"),
+            ("poddisruptionbudgets", "poddisruptionbudget", "PodDisruptionBudget"),
+            &["pdb"],
+            STATUS,
+        )
+        .guarded(),
+    ]
+}
+
+fn access() -> Vec<Resource> {
+    const RBAC: (&str, &str) = ("rbac.authorization.k8s.io", "v1");
+    const REVIEW: (&str, &str) = ("authorization.k8s.io", "v1");
+    vec![
+        row(RBAC, ("clusterrolebindings", "clusterrolebinding", "ClusterRoleBinding"), &[], &[])
+            .cluster()
+            .creating(),
+        row(RBAC, ("clusterroles", "clusterrole", "ClusterRole"), &[], &[]).cluster().creating(),
+        row(RBAC, ("rolebindings", "rolebinding", "RoleBinding"), &[], &[]).creating(),
+        row(RBAC, ("roles", "role", "Role"), &[], &[]).creating(),
+        row(
+            REVIEW,
+            (
+                "selfsubjectaccessreviews",
+                "selfsubjectaccessreview",
+                "SelfSubjectAccessReview",
+            ),
+            &[],
+            &[],
+        )
+        .cluster()
+        .review(),
+    ]
+}

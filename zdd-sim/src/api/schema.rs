@@ -1,0 +1,69 @@
+//! How lists and maps merge: the `patchMergeKey`, `listType` and `mapType` marks of the API types.
+//!
+//! A field is recognised by its name and the name of the field around it, which is enough to tell
+//! all marked fields of the served kinds apart.
+
+/// How a list merges.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ListKind {
+    /// As a whole.
+    Atomic,
+    /// By the items themselves.
+    Set,
+    /// By keys of the items.
+    Map(MapKeys),
+}
+
+/// By which fields the items of a list are told apart.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct MapKeys {
+    /// The single key of a strategic merge patch.
+    pub(crate) patch: &'static str,
+    /// The keys of server-side apply.
+    pub(crate) apply: &'static [&'static str],
+}
+
+const CONTAINERS: [&str; 3] = ["containers", "ephemeralContainers", "initContainers"];
+
+/// Returns how the list `field` within `parent` merges.
+pub(crate) fn list_kind(parent: &str, field: &str) -> ListKind {
+    let map = |patch, apply| ListKind::Map(MapKeys { patch, apply });
+    match field {
+        "finalizers" if parent == "metadata" => ListKind::Set,
+        "containers" | "ephemeralContainers" | "env" | "imagePullSecrets" | "initContainers"
+        | "resourceClaims" | "secrets" | "volumes" => map("name", &["name"]),
+        "ports" if CONTAINERS.contains(&parent) => {
+            map("containerPort", &["containerPort", "protocol"])
+        }
+        "ports" if parent == "spec" => map("port", &["port", "protocol"]),
+        "volumeMounts" => map("mountPath", &["mountPath"]),
+        "volumeDevices" => map("devicePath", &["devicePath"]),
+        "hostAliases" => map("ip", &["ip"]),
+        "podIPs" | "hostIPs" => map("ip", &["ip"]),
+        "topologySpreadConstraints" => map("topologyKey", &["topologyKey", "whenUnsatisfiable"]),
+        "ownerReferences" => map("uid", &["uid"]),
+        "conditions" => map("type", &["type"]),
+        "addresses" if parent == "status" => map("type", &["type"]),
+        _ => ListKind::Atomic,
+    }
+}
+
+/// Tells whether the map `field` is owned and replaced as a whole by server-side apply.
+pub(crate) fn is_atomic_map(field: &str) -> bool {
+    matches!(
+        field,
+        "configMapKeyRef"
+            | "fieldRef"
+            | "labelSelector"
+            | "namespaceSelector"
+            | "nodeSelector"
+            | "resourceFieldRef"
+            | "secretKeyRef"
+            | "selector"
+    )
+}
+
+/// The value of a key that an item leaves out, where the API has a default for it.
+pub(crate) fn default_key(key: &str) -> Option<&'static str> {
+    (key == "protocol").then_some("TCP")
+}

@@ -1,0 +1,206 @@
+//! Strategic merge patch: lists of named things merge by their key.
+//!
+//! Directives are `$patch`, `$retainKeys`, `$deleteFromPrimitiveList/field` and
+//! `$setElementOrder/field`, as `kubectl apply` and `kubectl edit` write them.
+
+use serde_json::{Map, Value};
+
+use super::schema::{ListKind, list_kind};
+use super::status::ApiStatus;
+
+const DIRECTIVE: &str = "$patch";
+const RETAIN: &str = "$retainKeys";
+const DELETE: &str = "$deleteFromPrimitiveList/";
+const ORDER: &str = "$setElementOrder/";
+
+/// Merges a patch into an object.
+///
+/// # Errors
+/// 400 when the patch is malformed.
+pub(crate) fn merge(object: &mut Value, patch: &Value) -> Result<(), ApiStatus> {
+    merge_value(object, patch, "")
+}
+
+fn merge_value(target: &mut Value, patch: &Value, field: &str) -> Result<(), ApiStatus> {
+    let Value::Object(patch) = patch else {
+        *target = patch.clone();
+        return Ok(());
+    };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    let Value::Object(map) = target else { return Ok(()) };
+    merge_map(map, patch, field)
+}
+
+fn merge_map(
+    target: &mut Map<String, Value>,
+    patch: &Map<String, Value>,
+    around: &str,
+) -> Result<(), ApiStatus> {
+    match patch.get(DIRECTIVE).and_then(Value::as_str) {
+        Some("replace") => {
+            *target = patch.clone();
+            target.remove(DIRECTIVE);
+            return Ok(());
+        }
+        Some("delete") => {
+            target.clear();
+            return Ok(());
+        }
+        Some("merge") | None => {}
+        Some(other) => {
+            let why = format!("unknown patch directive: {other}");
+            return Err(ApiStatus::bad_request(why));
+        }
+    }
+    if let Some(retained) = patch.get(RETAIN).and_then(Value::as_array) {
+        target.retain(|key, _| retained.iter().any(|kept| kept == key));
+    }
+    for (key, value) in patch {
+        if key == DIRECTIVE || key == RETAIN || key.starts_with(ORDER) {
+            continue;
+        }
+        if let Some(field) = key.strip_prefix(DELETE) {
+            remove_items(target.get_mut(field), value);
+            continue;
+        }
+        if value.is_null() {
+            target.remove(key);
+            continue;
+        }
+        merge_field(target, key, value, around)?;
+    }
+    for (key, order) in patch {
+        if let (Some(field), Some(order)) = (key.strip_prefix(ORDER), order.as_array())
+            && let Some(Value::Array(items)) = target.get_mut(field)
+        {
+            reorder(items, order, list_kind(around, field));
+        }
+    }
+    Ok(())
+}
+
+fn merge_field(
+    target: &mut Map<String, Value>,
+    key: &str,
+    value: &Value,
+    around: &str,
+) -> Result<(), ApiStatus> {
+    match (value, list_kind(around, key)) {
+        (Value::Object(_), _) => {
+            merge_value(target.entry(key).or_insert(Value::Null), value, key)
+        }
+        (Value::Array(patch), ListKind::Map(keys)) => {
+            let items = list_in(target, key);
+            merge_items(items, patch, keys.patch, key)
+        }
+        (Value::Array(patch), ListKind::Set) => {
+            let items = list_in(target, key);
+            for item in patch {
+                if !items.contains(item) {
+                    items.push(item.clone());
+                }
+            }
+            Ok(())
+        }
+        _ => {
+            target.insert(key.to_owned(), value.clone());
+            Ok(())
+        }
+    }
+}
+
+fn list_in<'a>(target: &'a mut Map<String, Value>, key: &str) -> &'a mut Vec<Value> {
+    let slot = target.entry(key).or_insert(Value::Null);
+    if !slot.is_array() {
+        *slot = Value::Array(Vec::new());
+    }
+    match slot {
+        Value::Array(items) => items,
+        _ => unreachable!("the slot was made a list above"),
+    }
+}
+
+fn merge_items(
+    items: &mut Vec<Value>,
+    patch: &[Value],
+    key: &str,
+    field: &str,
+) -> Result<(), ApiStatus> {
+    if patch.iter().any(|item| item[DIRECTIVE] == "replace") {
+        let kept = patch.iter().filter(|item| item[DIRECTIVE] != "replace" || item.get(key).is_some());
+        *items = kept.cloned().map(without_directive).collect();
+        return Ok(());
+    }
+    for change in patch {
+        let Some(id) = change.get(key) else {
+            let why = format!("map: {change} does not contain declared merge key: {key}");
+            return Err(ApiStatus::bad_request(why));
+        };
+        if change[DIRECTIVE] == "delete" {
+            items.retain(|item| item.get(key) != Some(id));
+            continue;
+        }
+        match items.iter_mut().find(|item| item.get(key) == Some(id)) {
+            Some(item) => merge_value(item, change, field)?,
+            None => {
+                let mut item = Value::Null;
+                merge_value(&mut item, change, field)?;
+                items.push(item);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn without_directive(mut item: Value) -> Value {
+    if let Some(map) = item.as_object_mut() {
+        map.remove(DIRECTIVE);
+    }
+    item
+}
+
+fn remove_items(target: Option<&mut Value>, unwanted: &Value) {
+    if let (Some(Value::Array(items)), Some(unwanted)) = (target, unwanted.as_array()) {
+        items.retain(|item| !unwanted.contains(item));
+    }
+}
+
+/// Brings the listed items into the given order; the others keep their place after the item
+/// before them.
+fn reorder(items: &mut Vec<Value>, order: &[Value], kind: ListKind) {
+    let rank = |item: &Value| {
+        order.iter().position(|wanted| match kind {
+            ListKind::Map(keys) => {
+                item.get(keys.patch).is_some() && item.get(keys.patch) == wanted.get(keys.patch)
+            }
+            ListKind::Atomic | ListKind::Set => item == wanted,
+        })
+    };
+    let mut listed: Vec<(usize, Value)> = Vec::new();
+    let mut others: Vec<(Option<usize>, Value)> = Vec::new();
+    let mut last = None;
+    for item in items.drain(..) {
+        match rank(&item) {
+            Some(at) => {
+                last = Some(at);
+                listed.push((at, item));
+            }
+            None => others.push((last, item)),
+        }
+    }
+    listed.sort_by_key(|(at, _)| *at);
+    let mut others = others.into_iter().peekable();
+    while let Some((_, item)) = others.next_if(|(after, _)| after.is_none()) {
+        items.push(item);
+    }
+    let mut others: Vec<(Option<usize>, Value)> = others.collect();
+    for (at, item) in listed {
+        items.push(item);
+        let (mine, rest) = others.into_iter().partition(|(after, _)| *after == Some(at));
+        others = rest;
+        items.extend(mine.into_iter().map(|(_, item): (_, Value)| item));
+    }
+    items.extend(others.into_iter().map(|(_, item)| item));
+}

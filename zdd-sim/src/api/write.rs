@@ -1,0 +1,307 @@
+//! Creates, replaces and patches objects.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, StatusCode};
+use serde_json::{Value, json};
+
+use super::convert::{absorb, present};
+use super::patch::PatchKind;
+use super::request::Call;
+use super::resource::Resource;
+use super::status::{ApiStatus, FieldError};
+use super::{Caller, Core};
+use crate::collection::Collection;
+use crate::object::Object;
+use crate::store::{Part, Store};
+
+/// Letters and digits that cannot form words by accident.
+const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+/// How often a generated name is tried anew when it is taken.
+const NAME_ATTEMPTS: usize = 8;
+/// Longest prefix of a generated name.
+const PREFIX_LIMIT: usize = 58;
+
+/// An object and the HTTP status that tells what became of it.
+pub(crate) type Written = (StatusCode, Arc<Value>);
+
+impl Core {
+    /// Creates an object.
+    pub(crate) fn create(
+        &self,
+        store: &mut Store,
+        caller: &Caller,
+        call: &Call,
+        mut object: Value,
+    ) -> Result<Written, ApiStatus> {
+        let resource = &call.resource;
+        identify(call, &mut object)?;
+        absorb(resource, &mut object);
+        check_namespace(store, resource, &call.namespace)?;
+        if object["metadata"]["resourceVersion"].as_str().is_some_and(|text| !text.is_empty()) {
+            let why = "resourceVersion should not be set on objects to be created";
+            return Err(ApiStatus::new(StatusCode::INTERNAL_SERVER_ERROR, "", why));
+        }
+        clear_system_fields(resource, &mut object);
+        self.insert(store, caller, call, object)
+    }
+
+    /// Checks and stores a new object.
+    fn insert(
+        &self,
+        store: &mut Store,
+        caller: &Caller,
+        call: &Call,
+        object: Value,
+    ) -> Result<Written, ApiStatus> {
+        let resource = &call.resource;
+        let generated = object.name().is_empty();
+        let prefix = object.text("/metadata/generateName").unwrap_or_default().to_owned();
+        if generated && prefix.is_empty() {
+            let errors =
+                [FieldError::required("metadata.name", "name or generateName is required")];
+            return Err(ApiStatus::invalid(resource, "", &errors));
+        }
+        let mut attempts = if generated { NAME_ATTEMPTS } else { 1 };
+        loop {
+            let mut object = object.clone();
+            if generated {
+                object["metadata"]["name"] = generate(store, &prefix).into();
+            }
+            attempts -= 1;
+            let name = object.name().to_owned();
+            let place = (object.namespace(), name.as_str());
+            if store.get(resource.collection(), place.0, place.1).is_some() {
+                if attempts > 0 {
+                    continue;
+                }
+                return Err(ApiStatus::already_exists(resource.group_resource(), &name));
+            }
+            let created = run(store, call, |store| {
+                store.create(&caller.actor, resource.collection(), object)
+            });
+            return created
+                .map(|object| (StatusCode::CREATED, object))
+                .map_err(|error| ApiStatus::from_store(resource, error));
+        }
+    }
+
+    /// Replaces an object.
+    pub(crate) fn replace(
+        &self,
+        store: &mut Store,
+        caller: &Caller,
+        call: &Call,
+        mut object: Value,
+    ) -> Result<Written, ApiStatus> {
+        let resource = &call.resource;
+        identify(call, &mut object)?;
+        absorb(resource, &mut object);
+        let Some(old) = store.get(resource.collection(), &call.namespace, call.name()) else {
+            if resource.put_creates() && call.subresource.is_none() {
+                check_namespace(store, resource, &call.namespace)?;
+                clear_system_fields(resource, &mut object);
+                return self.insert(store, caller, call, object);
+            }
+            return Err(ApiStatus::not_found(resource.group_resource(), call.name()));
+        };
+        let old = Arc::clone(old);
+        let versioned =
+            object["metadata"]["resourceVersion"].as_str().is_some_and(|text| !text.is_empty());
+        if resource.guards_put() && !versioned {
+            let errors = [FieldError::invalid(
+                "metadata.resourceVersion",
+                &json!(0),
+                "must be specified for an update",
+            )];
+            let plural = resource.plural();
+            return Err(ApiStatus::invalid_kind(resource.group(), plural, call.name(), &errors));
+        }
+        self.overwrite(store, caller, call, &old, object)
+    }
+
+    /// Patches an object.
+    pub(crate) fn patch(
+        &self,
+        store: &mut Store,
+        caller: &Caller,
+        call: &Call,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Written, ApiStatus> {
+        let resource = &call.resource;
+        let kind = PatchKind::of(resource, headers)?;
+        let patch = decode(body)?;
+        let old = store.get(resource.collection(), &call.namespace, call.name());
+        let old = old.cloned().ok_or_else(|| {
+            ApiStatus::not_found(resource.group_resource(), call.name())
+        })?;
+        let mut object = Arc::unwrap_or_clone(present(resource, &old));
+        stamp_type(resource, &mut object);
+        kind.change(&mut object, patch)?;
+        identify(call, &mut object)?;
+        absorb(resource, &mut object);
+        self.overwrite(store, caller, call, &old, object)
+    }
+
+    /// Checks and stores a changed object.
+    pub(crate) fn overwrite(
+        &self,
+        store: &mut Store,
+        caller: &Caller,
+        call: &Call,
+        old: &Arc<Value>,
+        object: Value,
+    ) -> Result<Written, ApiStatus> {
+        let resource = &call.resource;
+        check_revision(resource, &object)?;
+        let part = match call.subresource.as_deref() {
+            Some("status") => Part::Status,
+            _ => Part::Main,
+        };
+        let _ = old;
+        run(store, call, |store| {
+            store.update(&caller.actor, resource.collection(), part, object)
+        })
+        .map(|object| (StatusCode::OK, object))
+        .map_err(|error| ApiStatus::from_store(resource, error))
+    }
+}
+
+/// Runs a write, or a rehearsal of it when the request asks for a dry run.
+pub(crate) fn run<R>(store: &mut Store, call: &Call, write: impl FnOnce(&mut Store) -> R) -> R {
+    if call.query.is_dry() { store.dry_run(write) } else { write(store) }
+}
+
+/// Reads a JSON body.
+pub(crate) fn decode(body: &[u8]) -> Result<Value, ApiStatus> {
+    serde_json::from_slice(body).map_err(|error| {
+        ApiStatus::bad_request(format!("the object provided is unrecognized: {error}"))
+    })
+}
+
+/// Checks kind, namespace and name of a body against the path, and completes them.
+fn identify(call: &Call, object: &mut Value) -> Result<(), ApiStatus> {
+    let resource = &call.resource;
+    if !object.is_object() {
+        let why = "the object provided is unrecognized (must be an object)";
+        return Err(ApiStatus::bad_request(why));
+    }
+    check_type(resource, object)?;
+    if !object["metadata"].is_object() {
+        object["metadata"] = json!({});
+    }
+    if resource.is_namespaced() {
+        let namespace = object.namespace();
+        if !namespace.is_empty() && namespace != call.namespace {
+            let why = "the namespace of the provided object does not match the namespace sent on \
+                       the request";
+            return Err(ApiStatus::bad_request(why));
+        }
+        object["metadata"]["namespace"] = call.namespace.as_str().into();
+    } else if let Some(metadata) = object["metadata"].as_object_mut() {
+        metadata.remove("namespace");
+    }
+    let Some(name) = &call.name else { return Ok(()) };
+    if object.name().is_empty() {
+        object["metadata"]["name"] = name.as_str().into();
+    } else if object.name() != name {
+        let found = object.name();
+        return Err(ApiStatus::bad_request(format!(
+            "the name of the object ({found}) does not match the name on the URL ({name})"
+        )));
+    }
+    Ok(())
+}
+
+fn check_type(resource: &Resource, object: &mut Value) -> Result<(), ApiStatus> {
+    let expected = resource.api_version();
+    match object["apiVersion"].as_str() {
+        Some(found) if !found.is_empty() && found != expected => {
+            return Err(ApiStatus::bad_request(format!(
+                "the API version in the data ({found}) does not match the expected API version \
+                 ({expected})"
+            )));
+        }
+        _ => {}
+    }
+    match object["kind"].as_str() {
+        Some(found) if !found.is_empty() && found != resource.kind() => {
+            let kind = resource.kind();
+            return Err(ApiStatus::bad_request(format!(
+                "{found} in version \"{version}\" cannot be handled as a {kind}",
+                version = resource.version()
+            )));
+        }
+        _ => {}
+    }
+    stamp_type(resource, object);
+    Ok(())
+}
+
+pub(crate) fn stamp_type(resource: &Resource, object: &mut Value) {
+    object["apiVersion"] = resource.api_version().into();
+    object["kind"] = resource.kind().into();
+}
+
+fn check_namespace(store: &Store, resource: &Resource, name: &str) -> Result<(), ApiStatus> {
+    if !resource.is_namespaced() {
+        return Ok(());
+    }
+    let namespace = store.get(&Collection::NAMESPACES, "", name);
+    let namespace =
+        namespace.ok_or_else(|| ApiStatus::not_found(&Collection::NAMESPACES, name))?;
+    if namespace.is_terminating() {
+        let why = format!(
+            "unable to create new content in namespace {name} because it is being terminated"
+        );
+        return Err(ApiStatus::forbidden(resource.group_resource(), "", why));
+    }
+    Ok(())
+}
+
+/// Removes what only the server may set, and the status where it has its own subresource.
+fn clear_system_fields(resource: &Resource, object: &mut Value) {
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        for key in [
+            "creationTimestamp",
+            "deletionGracePeriodSeconds",
+            "deletionTimestamp",
+            "generation",
+            "resourceVersion",
+            "selfLink",
+            "uid",
+        ] {
+            metadata.remove(key);
+        }
+    }
+    if resource.has_status()
+        && let Some(map) = object.as_object_mut()
+    {
+        map.remove("status");
+    }
+}
+
+fn check_revision(resource: &Resource, object: &Value) -> Result<(), ApiStatus> {
+    let value = &object["metadata"]["resourceVersion"];
+    let text = value.as_str().unwrap_or_default();
+    if text.is_empty() || text.parse::<u64>().is_ok() {
+        return Ok(());
+    }
+    let errors = [FieldError::invalid(
+        "metadata.resourceVersion",
+        value,
+        format!("strconv.ParseUint: parsing \"{text}\": invalid syntax"),
+    )];
+    Err(ApiStatus::invalid(resource, object.name(), &errors))
+}
+
+/// Completes a generated name with five random letters.
+fn generate(store: &mut Store, prefix: &str) -> String {
+    let mut name: String = prefix.chars().take(PREFIX_LIMIT).collect();
+    for _ in 0..5 {
+        let at = store.random().usize(..ALPHABET.len());
+        name.push(char::from(ALPHABET[at]));
+    }
+    name
+}
