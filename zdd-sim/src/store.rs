@@ -425,9 +425,7 @@ impl Store {
         }
         let pending = old.int("/metadata/deletionGracePeriodSeconds");
         let same_finalizers = finalizers.iter().eq(finalizers_of(&old));
-        if old.is_terminating()
-            && same_finalizers
-            && pending.is_none_or(|pending| pending <= grace)
+        if old.is_terminating() && same_finalizers && pending.is_none_or(|pending| pending <= grace)
         {
             return Ok(old);
         }

@@ -39,9 +39,9 @@ impl Core {
         }
         let resource = &call.resource;
         let old = store.get(resource.collection(), &call.namespace, call.name());
-        let old = old.cloned().ok_or_else(|| {
-            ApiStatus::not_found(resource.group_resource(), call.name())
-        })?;
+        let old = old
+            .cloned()
+            .ok_or_else(|| ApiStatus::not_found(resource.group_resource(), call.name()))?;
         options.check(&call, &old)?;
         let place = (call.namespace.as_str(), call.name());
         let after = run(store, &call, |store| {
@@ -114,11 +114,7 @@ impl Options {
     fn check(&self, call: &Call, old: &Value) -> Result<(), ApiStatus> {
         let (kind, group) = (call.resource.kind(), call.resource.group());
         let refuse = |why: String| {
-            let of = if group.is_empty() {
-                kind.to_owned()
-            } else {
-                format!("{kind}.{group}")
-            };
+            let of = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
             Err(ApiStatus::conflict(&crate::collection::Collection::new(of), call.name(), why))
         };
         if let Some(wanted) = &self.deletion.uid

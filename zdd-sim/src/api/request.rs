@@ -166,8 +166,7 @@ impl Query {
         };
         let unknown = self.dry_run.iter().find(|text| *text != "All");
         if let Some(text) = unknown {
-            let errors =
-                [FieldError::not_supported("dryRun", &text.as_str().into(), &["All"])];
+            let errors = [FieldError::not_supported("dryRun", &text.as_str().into(), &["All"])];
             return Err(ApiStatus::invalid_kind("meta.k8s.io", options, "", &errors));
         }
         if let (None, Some(text)) = (self.propagation, &self.propagation_text) {
@@ -213,9 +212,8 @@ pub(crate) fn route(
         _ => return Ok(Route::Document(path.to_owned())),
     };
     let target = Target::parse(rest);
-    let resource = resources
-        .find(group, version, target.plural)
-        .ok_or_else(ApiStatus::unknown_resource)?;
+    let resource =
+        resources.find(group, version, target.plural).ok_or_else(ApiStatus::unknown_resource)?;
     if let Some(subresource) = target.subresource
         && !resource.subresources().contains(&subresource)
     {

@@ -204,16 +204,7 @@ impl Resource {
         if self.rules.create_only {
             &["create"]
         } else {
-            &[
-                "create",
-                "delete",
-                "deletecollection",
-                "get",
-                "list",
-                "patch",
-                "update",
-                "watch",
-            ]
+            &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
         }
     }
 }
@@ -395,11 +386,7 @@ fn access() -> Vec<Resource> {
         row(RBAC, ("roles", "role", "Role"), &[], &[]).creating(),
         row(
             REVIEW,
-            (
-                "selfsubjectaccessreviews",
-                "selfsubjectaccessreview",
-                "SelfSubjectAccessReview",
-            ),
+            ("selfsubjectaccessreviews", "selfsubjectaccessreview", "SelfSubjectAccessReview"),
             &[],
             &[],
         )

@@ -26,9 +26,9 @@ impl Core {
     ) -> Result<Reply, ApiStatus> {
         let resource = &call.resource;
         let old = store.get(resource.collection(), &call.namespace, call.name());
-        let old = old.cloned().ok_or_else(|| {
-            ApiStatus::not_found(resource.group_resource(), call.name())
-        })?;
+        let old = old
+            .cloned()
+            .ok_or_else(|| ApiStatus::not_found(resource.group_resource(), call.name()))?;
         let mut scale = scale_of(&old);
         match call.verb {
             Verb::Get => return Ok(reply_json(StatusCode::OK, &scale)),

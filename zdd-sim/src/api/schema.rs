@@ -30,8 +30,14 @@ pub(crate) fn list_kind(parent: &str, field: &str) -> ListKind {
     let map = |patch, apply| ListKind::Map(MapKeys { patch, apply });
     match field {
         "finalizers" if parent == "metadata" => ListKind::Set,
-        "containers" | "ephemeralContainers" | "env" | "imagePullSecrets" | "initContainers"
-        | "resourceClaims" | "secrets" | "volumes" => map("name", &["name"]),
+        "containers"
+        | "ephemeralContainers"
+        | "env"
+        | "imagePullSecrets"
+        | "initContainers"
+        | "resourceClaims"
+        | "secrets"
+        | "volumes" => map("name", &["name"]),
         "ports" if CONTAINERS.contains(&parent) => {
             map("containerPort", &["containerPort", "protocol"])
         }

@@ -176,8 +176,7 @@ impl ApiStatus {
     /// 504: the asked revision is still to come.
     #[must_use]
     pub fn too_large(asked: u64, current: u64) -> Self {
-        let message =
-            format!("Timeout: Too large resource version: {asked}, current: {current}");
+        let message = format!("Timeout: Too large resource version: {asked}, current: {current}");
         let mut status = Self::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message);
         status.details = Some(Box::new(Details {
             causes: vec![Cause {
@@ -274,8 +273,7 @@ impl ApiStatus {
     /// 422, of a kind that is no resource, such as the options of a request.
     #[must_use]
     pub fn invalid_kind(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Self {
-        let qualified =
-            if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
+        let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
         let mut texts: Vec<String> = Vec::new();
         for error in errors {
             let text = error.to_string();
@@ -383,7 +381,13 @@ impl FieldReason {
 }
 
 impl FieldError {
-    fn with_value(reason: FieldReason, title: &str, field: String, value: &Value, why: &str) -> Self {
+    fn with_value(
+        reason: FieldReason,
+        title: &str,
+        field: String,
+        value: &Value,
+        why: &str,
+    ) -> Self {
         // A string is quoted, the rest is JSON: both are what serde_json writes.
         let body = if why.is_empty() {
             format!("{title}: {value}")

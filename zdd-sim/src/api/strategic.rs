@@ -88,9 +88,7 @@ fn merge_field(
     around: &str,
 ) -> Result<(), ApiStatus> {
     match (value, list_kind(around, key)) {
-        (Value::Object(_), _) => {
-            merge_value(target.entry(key).or_insert(Value::Null), value, key)
-        }
+        (Value::Object(_), _) => merge_value(target.entry(key).or_insert(Value::Null), value, key),
         (Value::Array(patch), ListKind::Map(keys)) => {
             let items = list_in(target, key);
             merge_items(items, patch, keys.patch, key)
@@ -129,7 +127,8 @@ fn merge_items(
     field: &str,
 ) -> Result<(), ApiStatus> {
     if patch.iter().any(|item| item[DIRECTIVE] == "replace") {
-        let kept = patch.iter().filter(|item| item[DIRECTIVE] != "replace" || item.get(key).is_some());
+        let kept =
+            patch.iter().filter(|item| item[DIRECTIVE] != "replace" || item.get(key).is_some());
         *items = kept.cloned().map(without_directive).collect();
         return Ok(());
     }

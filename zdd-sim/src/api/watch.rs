@@ -13,13 +13,13 @@ use tokio::time::Instant;
 
 use super::convert::present;
 use super::error::TransportError;
+use super::lock;
 use super::read;
 use super::reply::{ApiBody, Reply, Whole, watch_line};
 use super::request::{Call, Query};
 use super::resource::Resource;
 use super::selector::Selector;
 use super::status::{ApiStatus, FieldError};
-use super::lock;
 use crate::object::Object;
 use crate::store::{Change, Entry, Store};
 
@@ -99,9 +99,7 @@ pub(crate) fn start(
     if asked > current {
         return Err(ApiStatus::too_large(asked, current));
     }
-    if gone == Gone::Http
-        && guard.since_in(call.resource.collection(), watch.position).is_none()
-    {
+    if gone == Gone::Http && guard.since_in(call.resource.collection(), watch.position).is_none() {
         return Err(ApiStatus::too_old(watch.position, current));
     }
     drop(guard);

@@ -133,9 +133,9 @@ impl Core {
         let kind = PatchKind::of(resource, headers)?;
         let patch = decode(body)?;
         let old = store.get(resource.collection(), &call.namespace, call.name());
-        let old = old.cloned().ok_or_else(|| {
-            ApiStatus::not_found(resource.group_resource(), call.name())
-        })?;
+        let old = old
+            .cloned()
+            .ok_or_else(|| ApiStatus::not_found(resource.group_resource(), call.name()))?;
         let mut object = Arc::unwrap_or_clone(present(resource, &old));
         stamp_type(resource, &mut object);
         kind.change(&mut object, patch)?;
@@ -160,11 +160,9 @@ impl Core {
             _ => Part::Main,
         };
         let _ = old;
-        run(store, call, |store| {
-            store.update(&caller.actor, resource.collection(), part, object)
-        })
-        .map(|object| (StatusCode::OK, object))
-        .map_err(|error| ApiStatus::from_store(resource, error))
+        run(store, call, |store| store.update(&caller.actor, resource.collection(), part, object))
+            .map(|object| (StatusCode::OK, object))
+            .map_err(|error| ApiStatus::from_store(resource, error))
     }
 }
 
@@ -249,8 +247,7 @@ fn check_namespace(store: &Store, resource: &Resource, name: &str) -> Result<(),
         return Ok(());
     }
     let namespace = store.get(&Collection::NAMESPACES, "", name);
-    let namespace =
-        namespace.ok_or_else(|| ApiStatus::not_found(&Collection::NAMESPACES, name))?;
+    let namespace = namespace.ok_or_else(|| ApiStatus::not_found(&Collection::NAMESPACES, name))?;
     if namespace.is_terminating() {
         let why = format!(
             "unable to create new content in namespace {name} because it is being terminated"

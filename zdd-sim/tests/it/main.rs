@@ -1,5 +1,6 @@
 //! The public behaviour of the embedded cluster.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
 
+mod api;
 #[cfg(feature = "process")]
 mod proxy;
