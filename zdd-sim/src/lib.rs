@@ -3,7 +3,12 @@
 
 mod api;
 mod clock;
+mod cluster;
 mod collection;
+mod controller;
+mod dataplane;
+mod image;
+mod kubelet;
 mod object;
 #[cfg(feature = "process")]
 mod proxy;
@@ -14,7 +19,14 @@ pub use api::{
     TransportError, Verb,
 };
 pub use clock::Clock;
+pub use cluster::{Cluster, ClusterBuilder, Latencies};
 pub use collection::Collection;
+pub use controller::Controller;
+pub use controller::context::Admission;
+pub use dataplane::routes::{Backends, Endpoint, EndpointState, Routes};
+pub use dataplane::traffic::{Cause, Counts, LoadSpec, Served, Traffic};
+pub use image::{Answers, Behaviour, Crash, Image, Images, Readiness, RuntimeKind, Span};
+pub use kubelet::{ContainerId, Report, Reports, Runtime, RuntimeEvent, Start};
 pub use object::Object;
 #[cfg(feature = "process")]
 pub use proxy::{

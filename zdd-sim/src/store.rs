@@ -239,6 +239,11 @@ impl Store {
             .map(|(_, object)| object)
     }
 
+    /// Lists the collections that have, or once had, objects.
+    pub fn collections(&self) -> impl Iterator<Item = &Collection> {
+        self.objects.keys()
+    }
+
     /// Returns the log entries after `revision`, or `None` when the log no longer reaches back so far.
     #[must_use]
     pub fn since(&self, revision: u64) -> Option<impl Iterator<Item = &Entry>> {
