@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::api::ApiServer;
 use crate::controller::Controller;
 use crate::dataplane::routes::Routes;
 use crate::dataplane::traffic::{LoadSpec, Traffic};
@@ -95,7 +96,25 @@ impl Cluster {
         }
     }
 
+    /// Returns a new API server over the cluster's store.
+    ///
+    /// Each handle is one client: keep it to set faults for it, and clone it to share them.
+    #[must_use]
+    pub fn api(&self) -> ApiServer {
+        ApiServer::new(self.store())
+    }
+
+    /// Returns a client whose default namespace is `default`.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn client(&self) -> kube::Client {
+        kube::Client::new(self.api(), "default")
+    }
+
     /// Does all that is due now; returns when the next thing is, unless a write comes first.
+    #[must_use = "nothing happens after that time unless someone steps again"]
     pub fn step(&self) -> Option<Instant> {
         let mut engine = self.engine();
         engine.step(&mut lock(&self.store), Instant::now())

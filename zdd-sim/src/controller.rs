@@ -35,13 +35,8 @@ pub enum Controller {
 
 impl Controller {
     /// All controllers.
-    pub const ALL: &[Self] = &[
-        Self::Deployment,
-        Self::EndpointSlice,
-        Self::Kubelet,
-        Self::ReplicaSet,
-        Self::Scheduler,
-    ];
+    pub const ALL: &[Self] =
+        &[Self::Deployment, Self::EndpointSlice, Self::Kubelet, Self::ReplicaSet, Self::Scheduler];
 
     /// Returns the name under which the controller writes.
     #[must_use]

@@ -37,7 +37,6 @@ pub(crate) struct Kubelet {
     pods: HashMap<Place, Pod>,
     /// Finds the pod of a report.
     places: HashMap<Arc<str>, Place>,
-    /// Containers of pods whose object is gone already; their exit interests nobody.
     now: Instant,
 }
 
@@ -84,7 +83,7 @@ impl Kubelet {
     }
 
     /// Tells which pods have to be looked at after a write.
-    pub(crate) fn observe(&self, entry: &Entry, push: &mut dyn FnMut(Place)) {
+    pub(crate) fn observe(entry: &Entry, push: &mut dyn FnMut(Place)) {
         let pod = &entry.object;
         let is_own = &*entry.actor == crate::controller::Controller::Kubelet.name();
         let is_bound = pod.text("/spec/nodeName").is_some();

@@ -24,7 +24,7 @@ pub use collection::Collection;
 pub use controller::Controller;
 pub use controller::context::Admission;
 pub use dataplane::routes::{Backends, Endpoint, EndpointState, Routes};
-pub use dataplane::traffic::{Cause, Counts, LoadSpec, Served, Traffic};
+pub use dataplane::traffic::{Counts, LoadSpec, LossCause, Served, Traffic};
 pub use image::{Answers, Behaviour, Crash, Image, Images, Readiness, RuntimeKind, Span};
 pub use kubelet::{ContainerId, Report, Reports, Runtime, RuntimeEvent, Start};
 pub use object::Object;

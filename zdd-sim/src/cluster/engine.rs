@@ -117,7 +117,7 @@ impl Engine {
     pub(super) fn accept_pods(&mut self, store: &Store, now: Instant) {
         self.scheduler.refusal = None;
         let queue = &mut self.queue;
-        self.scheduler.retry(store, &mut |place| {
+        Scheduler::retry(store, &mut |place| {
             queue.push(Task { controller: Controller::Scheduler, place }, now);
         });
     }
@@ -161,7 +161,7 @@ impl Engine {
     }
 
     fn dispatch(&mut self, entry: &Entry, store: &Store, now: Instant) {
-        let Self { queue, latencies, index, scheduler, kubelet, plane, .. } = self;
+        let Self { queue, latencies, index, scheduler, plane, .. } = self;
         let mut push = |controller: Controller, place: Place| {
             let wait = latencies.of(controller).draw(queue.random());
             queue.push(Task { controller, place }, now + wait);
@@ -172,7 +172,7 @@ impl Engine {
             push(Controller::EndpointSlice, place);
         });
         scheduler.observe(entry, store, &mut |place| push(Controller::Scheduler, place));
-        kubelet.observe(entry, &mut |place| push(Controller::Kubelet, place));
+        Kubelet::observe(entry, &mut |place| push(Controller::Kubelet, place));
         plane.observe(entry, store, now);
     }
 

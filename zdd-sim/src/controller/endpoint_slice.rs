@@ -77,8 +77,7 @@ type Ports = String;
 pub(crate) fn reconcile(ctx: &mut Context<'_>, place: &Place) -> Next {
     let Some(service) = ctx.get(&Collection::SERVICES, place) else { return Next::Done };
     let selector = service["spec"]["selector"].as_object();
-    if service["spec"]["type"] == "ExternalName" || selector.is_none_or(serde_json::Map::is_empty)
-    {
+    if service["spec"]["type"] == "ExternalName" || selector.is_none_or(serde_json::Map::is_empty) {
         // Someone else writes the slices of a Service without a selector.
         return Next::Done;
     }
@@ -262,8 +261,7 @@ fn endpoint(service: &Value, pod: &Value) -> Option<Value> {
     let ip = pod.text("/status/podIP").filter(|ip| !ip.is_empty() && !has_ended(pod))?;
     let serving = is_ready(pod);
     let terminating = pod.is_terminating();
-    let ready =
-        service["spec"]["publishNotReadyAddresses"] == true || (serving && !terminating);
+    let ready = service["spec"]["publishNotReadyAddresses"] == true || (serving && !terminating);
     let mut endpoint = json!({
         "addresses": [ip],
         "conditions": {"ready": ready, "serving": serving, "terminating": terminating},
@@ -293,7 +291,11 @@ fn ports(service: &Value, pod: &Value) -> Value {
         let target = match &port["targetPort"] {
             Value::String(name) => named_port(pod, name, protocol),
             Value::Number(number) if number.as_i64() != Some(0) => number.as_i64(),
-            _ => port["port"].as_i64(),
+            Value::Array(_)
+            | Value::Bool(_)
+            | Value::Null
+            | Value::Number(_)
+            | Value::Object(_) => port["port"].as_i64(),
         };
         let Some(target) = target else { continue };
         let name = port["name"].as_str().unwrap_or_default();

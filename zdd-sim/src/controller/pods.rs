@@ -59,7 +59,12 @@ pub(crate) fn next_available<'a>(
 }
 
 /// Makes a pod from the template of its owner (`GetPodFromTemplate`).
-pub(crate) fn from_template(owner: &Value, template: &Value, name: String, owner_ref: Value) -> Value {
+pub(crate) fn from_template(
+    owner: &Value,
+    template: &Value,
+    name: &str,
+    owner_ref: &Value,
+) -> Value {
     let mut metadata = json!({
         "name": name,
         "namespace": owner.namespace(),

@@ -10,10 +10,12 @@ use crate::collection::Collection;
 use crate::controller::Next;
 use crate::controller::context::{Context, Note};
 use crate::controller::meta::{
-    condition, controller_name, controller_ref, remove_condition, replace_condition, selects, suffix,
+    condition, controller_name, controller_ref, remove_condition, replace_condition, selects,
+    suffix,
 };
 use crate::controller::pods::{
-    deletion_order, from_template, is_active, is_available, is_ready, is_terminating, next_available,
+    deletion_order, from_template, is_active, is_available, is_ready, is_terminating,
+    next_available,
 };
 use crate::object::Object;
 use crate::store::{Change, Entry, Part, Place, Store};
@@ -121,7 +123,7 @@ pub(crate) fn create_slowly(
 fn create(ctx: &mut Context<'_>, set: &Arc<Value>, owner: &Value) -> Result<(), String> {
     let base = format!("{}-", set.name());
     let name = format!("{base}{}", suffix(ctx.store.random()));
-    let mut pod = from_template(set, &set["spec"]["template"], name, owner.clone());
+    let mut pod = from_template(set, &set["spec"]["template"], &name, owner);
     pod["metadata"]["generateName"] = base.into();
     match ctx.create(&Collection::PODS, pod) {
         Ok(pod) => {
@@ -162,7 +164,8 @@ fn pods_to_delete(
 fn related_per_node(ctx: &Context<'_>, set: &Value) -> HashMap<String, usize> {
     let sets = match set.controller_uid() {
         Some(owner) => ctx.controlled(&Collection::REPLICA_SETS, owner),
-        None => ctx.get(&Collection::REPLICA_SETS, &(set.namespace().to_owned(), set.name().to_owned()))
+        None => ctx
+            .get(&Collection::REPLICA_SETS, &(set.namespace().to_owned(), set.name().to_owned()))
             .into_iter()
             .collect(),
     };

@@ -15,7 +15,7 @@ use crate::store::{Change, Entry, Part, Place, Store};
 /// How many pods each node has; kept current from the store's log.
 #[derive(Debug, Default)]
 pub(crate) struct Scheduler {
-    load: BTreeMap<String, usize>,
+    pub(crate) load: BTreeMap<String, usize>,
     /// While set, no pod finds a node; the text is the message of the condition.
     pub(crate) refusal: Option<String>,
 }
@@ -25,7 +25,7 @@ impl Scheduler {
         let object = &entry.object;
         if entry.collection == Collection::NODES {
             self.observe_node(entry);
-            self.retry(store, push);
+            Self::retry(store, push);
         } else if entry.collection == Collection::PODS {
             let deleted = entry.change == Change::Deleted;
             let before = entry.before.as_ref().and_then(|pod| pod.text("/spec/nodeName"));
@@ -53,7 +53,7 @@ impl Scheduler {
     }
 
     /// Lists the pods that wait for a node.
-    pub(crate) fn retry(&self, store: &Store, push: &mut dyn FnMut(Place)) {
+    pub(crate) fn retry(store: &Store, push: &mut dyn FnMut(Place)) {
         for pod in store.list(&Collection::PODS, None) {
             if pod.text("/spec/nodeName").is_none() {
                 push((pod.namespace().to_owned(), pod.name().to_owned()));

@@ -156,8 +156,7 @@ pub(crate) fn revisions(store: &Store, slice: &Value) -> Vec<(String, Arc<str>)>
         let target = &endpoint["targetRef"];
         let pod = store.get(&Collection::PODS, slice.namespace(), target["name"].as_str()?)?;
         let hash = pod.label("pod-template-hash").or(pod.label("controller-revision-hash"))?;
-        (target["uid"] == pod["metadata"]["uid"])
-            .then(|| (pod.uid().to_owned(), Arc::from(hash)))
+        (target["uid"] == pod["metadata"]["uid"]).then(|| (pod.uid().to_owned(), Arc::from(hash)))
     };
     endpoints.filter_map(revision).collect()
 }

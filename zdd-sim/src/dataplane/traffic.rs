@@ -54,7 +54,7 @@ impl LoadSpec {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Cause {
+pub enum LossCause {
     /// It was in flight when its pod ended.
     Cut,
     /// The pod answered with a server error.
@@ -76,7 +76,7 @@ pub struct Counts {
     /// Requests that failed; never rounded down to 0.
     pub failed: u64,
     /// Failures by cause.
-    pub causes: BTreeMap<Cause, u64>,
+    pub causes: BTreeMap<LossCause, u64>,
     /// Requests by the revision of the pod that got them.
     pub revisions: BTreeMap<String, Served>,
 }
@@ -129,7 +129,7 @@ pub(crate) struct Load {
     service: Place,
     since: Instant,
     sent: u128,
-    causes: BTreeMap<Cause, u128>,
+    causes: BTreeMap<LossCause, u128>,
     revisions: BTreeMap<Arc<str>, (u128, u128)>,
     /// What each address got lately, for what is cut when it ends.
     recent: HashMap<IpAddr, VecDeque<Window>>,
@@ -175,7 +175,7 @@ impl Load {
         let backends = routes.backends(&self.service.0, &self.service.1);
         let usable = backends.map(|backends| &*backends.usable).unwrap_or_default();
         if usable.is_empty() {
-            *self.causes.entry(Cause::NoEndpoint).or_default() += amount;
+            *self.causes.entry(LossCause::NoEndpoint).or_default() += amount;
             return;
         }
         let count = usable.len() as u128;
@@ -194,9 +194,11 @@ impl Load {
         (from, to): (Instant, Instant),
     ) {
         let failed = match server {
-            Server::Errors(per_mille) => Some((Cause::Error, amount * u128::from(per_mille) / 1000)),
-            Server::Gone => Some((Cause::Gone, amount)),
-            Server::Refuses => Some((Cause::Refused, amount)),
+            Server::Errors(per_mille) => {
+                Some((LossCause::Error, amount * u128::from(per_mille) / 1000))
+            }
+            Server::Gone => Some((LossCause::Gone, amount)),
+            Server::Refuses => Some((LossCause::Refused, amount)),
             Server::Serves => None,
         };
         let by_revision = self.revisions.entry(Arc::clone(&endpoint.revision)).or_default();
@@ -223,7 +225,7 @@ impl Load {
             let inside = flies_until.saturating_duration_since(now).as_nanos().min(length);
             let cut = window.amount * inside / length;
             if cut > 0 {
-                *self.causes.entry(Cause::Cut).or_default() += cut;
+                *self.causes.entry(LossCause::Cut).or_default() += cut;
                 self.revisions.entry(window.revision).or_default().1 += cut;
             }
         }

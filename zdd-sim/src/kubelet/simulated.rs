@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::runtime::{ContainerId, Reports, Runtime, RuntimeEvent, Start};
 use crate::dataplane::servers::{Server, Servers};
-use crate::image::{Answers, Behaviour, Crash, Image, Readiness};
+use crate::image::{Answers, Behaviour, Crash, Readiness};
 
 /// The exit code after SIGKILL.
 const KILLED: i32 = 137;
@@ -124,10 +124,8 @@ impl Runtime for Simulated {
     fn start(&mut self, start: Start<'_>) {
         let Some(behaviour) = start.image.behaviour() else {
             let message = "the image is not a simulated one".to_owned();
-            self.reports.send(
-                &start.id,
-                RuntimeEvent::Failed { reason: "RunContainerError", message },
-            );
+            self.reports
+                .send(&start.id, RuntimeEvent::Failed { reason: "RunContainerError", message });
             return;
         };
         self.count += 1;

@@ -69,9 +69,8 @@ fn conditions(status: &mut Value, pod: &Value, containers: &[Container], facts: 
         Verdict::not("ContainersNotReady", message)
     };
     let ready = match &containers_ready {
-        Verdict::Yes => gates(pod).map_or(Verdict::Yes, |message| {
-            Verdict::not("ReadinessGatesNotReady", message)
-        }),
+        Verdict::Yes => gates(pod)
+            .map_or(Verdict::Yes, |message| Verdict::not("ReadinessGatesNotReady", message)),
         no @ Verdict::No { .. } => no.clone(),
     };
     let sandbox = if facts.pod_ip.is_some() && !has_ended {

@@ -52,7 +52,7 @@ impl Kubelet {
         } else {
             self.run(ctx, &object, &mut pod);
         }
-        self.write(ctx, &object, &pod);
+        pod.write(ctx, &object);
         let is_over = object.is_terminating() && !pod.containers.iter().any(Container::is_alive);
         if is_over && ctx.delete(&Collection::PODS, &object, Some(0)).is_ok() {
             self.places.remove(&pod.uid);
@@ -178,21 +178,21 @@ impl Kubelet {
             runtime.stop(&id, grace);
         }
     }
+}
 
-    fn write(&self, ctx: &mut Context<'_>, object: &Value, pod: &Pod) {
-        let ip = pod.ip.map(|ip| ip.to_string());
+impl Pod {
+    fn write(&self, ctx: &mut Context<'_>, object: &Value) {
+        let ip = self.ip.map(|ip| ip.to_string());
         let stamp = ctx.stamp();
         let facts = Facts { host_ip: NODE_IP, pod_ip: ip.as_deref(), stamp: &stamp };
-        let status = status(object, &pod.containers, &facts);
+        let status = status(object, &self.containers, &facts);
         if status != object["status"] {
             let _gone = ctx.edit(&Collection::PODS, Part::Status, object, |object| {
                 object["status"] = status;
             });
         }
     }
-}
 
-impl Pod {
     /// When something is due without a report or a write.
     fn wake(&self, terminating: bool) -> Option<Instant> {
         if terminating {
@@ -217,7 +217,8 @@ fn fail_pull(
 ) {
     let image = container.image.clone();
     if spec["imagePullPolicy"] == "Never" {
-        let message = format!("Container image \"{image}\" is not present with pull policy of Never");
+        let message =
+            format!("Container image \"{image}\" is not present with pull policy of Never");
         container.wait("ErrImageNeverPull", message, now + RETRY);
         return;
     }

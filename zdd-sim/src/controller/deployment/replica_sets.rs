@@ -109,11 +109,7 @@ impl<'a, 'c> Rollout<'a, 'c> {
                 let note = ("False", "ReplicaSetCreateError", message.clone());
                 let note = self.spec.progress_deadline.is_some().then_some(note);
                 self.record(None, note);
-                self.ctx.event(
-                    &self.deployment,
-                    Note::Warning("ReplicaSetCreateError"),
-                    &message,
-                );
+                self.ctx.event(&self.deployment, Note::Warning("ReplicaSetCreateError"), &message);
             }
         }
     }

@@ -75,7 +75,11 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn resolved(surge: impl Into<Value>, unavailable: impl Into<Value>, replicas: i64) -> (i64, i64) {
+    fn resolved(
+        surge: impl Into<Value>,
+        unavailable: impl Into<Value>,
+        replicas: i64,
+    ) -> (i64, i64) {
         limits(&json!({"maxSurge": surge.into(), "maxUnavailable": unavailable.into()}), replicas)
     }
 

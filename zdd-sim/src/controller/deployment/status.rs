@@ -126,7 +126,11 @@ impl Rollout<'_, '_> {
         let verdict = if available >= self.spec.replicas - self.spec.max_unavailable {
             ("True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
         } else {
-            ("False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
+            (
+                "False",
+                "MinimumReplicasUnavailable",
+                "Deployment does not have minimum availability.",
+            )
         };
         let (truth, reason, message) = verdict;
         set_condition(&mut status, ("Available", truth, reason, message), &self.ctx.stamp());
