@@ -11,6 +11,10 @@ mod image;
 mod kubelet;
 mod object;
 #[cfg(feature = "process")]
+mod probe;
+#[cfg(feature = "process")]
+mod process;
+#[cfg(feature = "process")]
 mod proxy;
 mod store;
 
@@ -29,7 +33,21 @@ pub use image::{Answers, Behaviour, Crash, Image, Images, Readiness, RuntimeKind
 pub use kubelet::{ContainerId, Report, Reports, Runtime, RuntimeEvent, Start};
 pub use object::Object;
 #[cfg(feature = "process")]
+pub use probe::ProbeError;
+#[cfg(feature = "process")]
+pub use process::{
+    AddressBlock, AddressError, ContainerEvent, ContainerId, ContainerRuntime, EnvironmentError,
+    Exit, LogLine, ProbeKind, ProcessImage, RealImage, ServiceError, ServiceImage, ServicePod,
+    StartError, Stream,
+};
+#[cfg(feature = "process")]
 pub use proxy::{
     Backend, BackendCounts, Proxy, ProxyCounts, ProxyError, RouteTable, ServiceCounts, ServicePort,
 };
 pub use store::{Change, Deletion, Entry, Part, Place, Propagation, Store, StoreError};
+
+#[cfg(all(feature = "process", not(unix)))]
+compile_error!(
+    "zdd-sim's feature `process` needs Unix signals and process groups; on other systems depend \
+     on zdd-sim with `default-features = false` and use simulated pods"
+);

@@ -1,8 +1,14 @@
 //! The public behaviour of the embedded cluster.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+#![cfg_attr(
+    feature = "process",
+    expect(clippy::wildcard_enum_match_arm, reason = "a test names the events that it waits for")
+)]
 
 mod api;
 mod deployment;
+#[cfg(feature = "process")]
+mod process;
 #[cfg(feature = "process")]
 mod proxy;
 mod support;

@@ -1,0 +1,334 @@
+//! Containers that are real: child processes with signals and exit codes, or services in this
+//! process; each pod on a loopback address of its own, each probe over a real socket.
+//!
+//! The [`ContainerRuntime`] does what a node's kubelet does below the level of the pod: it starts
+//! one run of a container, probes it, stops it on order, and reports what happens. When to run a
+//! container again is for the kubelet to decide.
+//!
+//! # What is as on a node
+//! - preStop, then SIGTERM to the first process, then, when the grace period is over, SIGKILL to
+//!   everything in the container; at least 2 s between the two signals.
+//! - Startup, readiness and liveness probes with their thresholds and delays; readiness goes on
+//!   after the order to stop, the others do not.
+//! - The environment is the image's and the pod's, not this process's (except `PATH` and `TMPDIR`).
+//!
+//! # What is not
+//! - There is no isolation: all containers see this machine's files, processes and network.
+//!   Volumes, security contexts and resource limits have no effect.
+//! - A redirect answers a probe; it is not followed.
+//! - Everything takes real time; tokio's paused time does not fit.
+//!
+//! # Guarantees
+//! No process outlives the runtime: neither its drop, nor the end of the tokio runtime, nor the
+//! death of this process by a signal (a shell at the other end of a pipe sees to the last).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1 as core;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+mod address;
+mod container;
+mod environment;
+mod group;
+mod guard;
+mod image;
+mod launch;
+mod orders;
+mod output;
+mod running;
+
+pub use address::{AddressBlock, AddressError};
+use container::{Container, Reporter};
+pub use container::{ContainerEvent, ContainerId, ProbeKind};
+pub use environment::EnvironmentError;
+use guard::Guard;
+pub use image::{ProcessImage, RealImage, ServiceError, ServiceImage, ServicePod};
+pub(crate) use launch::Launch;
+use orders::Orders;
+use output::Log;
+pub use output::{LogLine, Stream};
+pub use running::Exit;
+use running::{Control, Running};
+
+use crate::probe::{Checks, ProbeError, Target};
+
+/// Why a container could not be started.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A probe or handler cannot be run.
+    #[error("failed to prepare a probe or handler")]
+    Checks(#[from] ProbeError),
+    /// The environment cannot be made.
+    #[error("failed to prepare the environment")]
+    Environment(#[from] EnvironmentError),
+    /// The guard of all processes cannot be started, and without it none is.
+    #[error("failed to start /bin/sh, which ends all processes of pods if this one is killed")]
+    Guard(#[source] io::Error),
+    /// The pod has no such container.
+    #[error("pod {pod} has no container {container:?}")]
+    NoContainer {
+        /// The pod's name.
+        pod: String,
+        /// The container's name.
+        container: String,
+    },
+    /// An in-process service needs a port to listen on.
+    #[error("container {container:?} declares no port; give its first containerPort")]
+    NoPort {
+        /// The container's name.
+        container: String,
+    },
+    /// The container already runs.
+    #[error("container {container:?} of pod {pod} already runs")]
+    Running {
+        /// The pod's name.
+        pod: String,
+        /// The container's name.
+        container: String,
+    },
+    /// The program or thread did not start.
+    #[error("failed to start {}", program.display())]
+    Spawn {
+        /// The program, or the service's pod.
+        program: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl StartError {
+    /// Returns the reason under which a kubelet would let the container wait.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Checks(_) | Self::Environment(_) | Self::NoPort { .. } => {
+                "CreateContainerConfigError"
+            }
+            Self::Guard(_)
+            | Self::NoContainer { .. }
+            | Self::Running { .. }
+            | Self::Spawn { .. } => "RunContainerError",
+        }
+    }
+}
+
+/// Runs containers. See the [module documentation](self) for what it does and does not do.
+pub struct ContainerRuntime {
+    events: mpsc::UnboundedSender<(ContainerId, ContainerEvent)>,
+    entries: Mutex<BTreeMap<ContainerId, Entry>>,
+    guard: OnceLock<Arc<Guard>>,
+    tasks: TaskTracker,
+    end: CancellationToken,
+}
+
+#[derive(Default)]
+struct Entry {
+    log: Arc<Log>,
+    run: Option<Run>,
+}
+
+struct Run {
+    orders: Orders,
+    control: Control,
+    ended: CancellationToken,
+}
+
+impl ContainerRuntime {
+    /// Creates a runtime and the receiver of its events.
+    #[must_use]
+    pub fn new() -> (Self, mpsc::UnboundedReceiver<(ContainerId, ContainerEvent)>) {
+        let (events, receiver) = mpsc::unbounded_channel();
+        let runtime = Self {
+            events,
+            entries: Mutex::default(),
+            guard: OnceLock::new(),
+            tasks: TaskTracker::new(),
+            end: CancellationToken::new(),
+        };
+        (runtime, receiver)
+    }
+
+    /// Starts a run of a container of `pod`, which has the address `ip`.
+    ///
+    /// Must be called within a tokio runtime with I/O and time.
+    ///
+    /// # Errors
+    /// [`StartError`]; then nothing has been started and no event follows.
+    pub fn start(
+        &self,
+        pod: &core::Pod,
+        container: &str,
+        image: &RealImage,
+        ip: IpAddr,
+    ) -> Result<(), StartError> {
+        let spec = find(pod, container)?;
+        let checks = Checks::read(spec)?;
+        let id = ContainerId {
+            pod: pod.metadata.uid.as_deref().unwrap_or_default().into(),
+            container: container.into(),
+        };
+        let mut entries = self.entries();
+        let entry = entries.entry(id.clone()).or_default();
+        if entry.run.as_ref().is_some_and(|run| !run.ended.is_cancelled()) {
+            let (pod, container) = (name(pod).to_owned(), container.to_owned());
+            return Err(StartError::Running { pod, container });
+        }
+        let (running, launch) = match image {
+            RealImage::Process(image) => self.process(pod, spec, image, ip, &entry.log)?,
+            RealImage::Service(image) => (service(pod, spec, image, ip, &entry.log)?, None),
+        };
+        let run = Run {
+            orders: Orders::new(),
+            control: running.control().clone(),
+            ended: CancellationToken::new(),
+        };
+        let grace = pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
+        let container = Container {
+            checks,
+            target: Target { ip, launch },
+            reporter: Reporter { id, events: self.events.clone() },
+            orders: run.orders.clone(),
+            grace: Duration::from_secs(grace.and_then(|s| u64::try_from(s).ok()).unwrap_or(30)),
+        };
+        let (end, ended) = (self.end.clone(), run.ended.clone().drop_guard());
+        entry.run = Some(run);
+        self.tasks.spawn(async move {
+            // Cancelled at the runtime's end, which drops and so kills what runs.
+            end.run_until_cancelled(container.supervise(running, ended)).await;
+        });
+        Ok(())
+    }
+
+    /// Orders all containers of a pod to stop within `grace`; a later order can only shorten it.
+    ///
+    /// Returns at once; [`ContainerEvent::Exited`] tells the end.
+    pub fn stop(&self, pod_uid: &str, grace: Duration) {
+        for (id, entry) in self.entries().iter() {
+            if &*id.pod == pod_uid
+                && let Some(run) = &entry.run
+            {
+                run.orders.stop(grace);
+            }
+        }
+    }
+
+    /// Kills all containers of a pod and forgets their logs.
+    pub fn forget(&self, pod_uid: &str) {
+        self.entries().retain(|id, entry| {
+            let keep = &*id.pod != pod_uid;
+            if !keep && let Some(run) = &entry.run {
+                run.control.kill();
+            }
+            keep
+        });
+    }
+
+    /// Returns the last output of a container, of all its runs.
+    #[must_use]
+    pub fn logs(&self, pod_uid: &str, container: &str) -> Vec<LogLine> {
+        let id = ContainerId { pod: pod_uid.into(), container: container.into() };
+        self.entries().get(&id).map(|entry| entry.log.lines()).unwrap_or_default()
+    }
+
+    /// Kills all containers and waits until they are gone; their last events are sent.
+    ///
+    /// A service that never yields cannot be killed and is left behind after a second.
+    pub async fn close(self) {
+        self.kill_all();
+        self.tasks.close();
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.tasks.wait()).await;
+    }
+
+    fn process(
+        &self,
+        pod: &core::Pod,
+        spec: &core::Container,
+        image: &ProcessImage,
+        ip: IpAddr,
+        log: &Arc<Log>,
+    ) -> Result<(Running, Option<Launch>), StartError> {
+        let env = environment::environment(pod, spec, ip, image.variables())?;
+        let (program, args) = image.command_line(spec, &env);
+        let directory = spec.working_dir.as_ref().map(PathBuf::from);
+        let mut launch = Launch { env, directory, group: None };
+        let guard = self.guard()?;
+        let command = launch.command(&program, &args);
+        let running = Running::process(command, &guard, log, (name(pod), &spec.name))
+            .map_err(|source| StartError::Spawn { program, source })?;
+        launch.group = running.control().pid();
+        Ok((running, Some(launch)))
+    }
+
+    fn guard(&self) -> Result<Arc<Guard>, StartError> {
+        if let Some(guard) = self.guard.get() {
+            return Ok(Arc::clone(guard));
+        }
+        let guard = Arc::new(Guard::start().map_err(StartError::Guard)?);
+        Ok(Arc::clone(self.guard.get_or_init(|| guard)))
+    }
+
+    fn kill_all(&self) {
+        for entry in self.entries().values() {
+            if let Some(run) = &entry.run {
+                run.control.kill();
+            }
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<ContainerId, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for ContainerRuntime {
+    fn drop(&mut self) {
+        self.kill_all();
+        self.end.cancel();
+    }
+}
+
+impl fmt::Debug for ContainerRuntime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ContainerRuntime")
+            .field("containers", &self.entries().keys())
+            .finish_non_exhaustive()
+    }
+}
+
+fn service(
+    pod: &core::Pod,
+    spec: &core::Container,
+    image: &ServiceImage,
+    ip: IpAddr,
+    log: &Arc<Log>,
+) -> Result<Running, StartError> {
+    let port = environment::first_port(spec)
+        .ok_or_else(|| StartError::NoPort { container: spec.name.clone() })?;
+    let env = environment::environment(pod, spec, ip, &BTreeMap::new())?;
+    let name = name(pod).to_owned();
+    let inside = ServicePod { name: name.clone(), ip, env, shutdown: CancellationToken::new() };
+    Running::service(image.clone(), SocketAddr::new(ip, port), inside, log)
+        .map_err(|source| StartError::Spawn { program: name.into(), source })
+}
+
+fn find<'a>(pod: &'a core::Pod, container: &str) -> Result<&'a core::Container, StartError> {
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    containers.into_iter().find(|spec| spec.name == container).ok_or_else(|| {
+        StartError::NoContainer { pod: name(pod).to_owned(), container: container.to_owned() }
+    })
+}
+
+fn name(pod: &core::Pod) -> &str {
+    pod.metadata.name.as_deref().unwrap_or_default()
+}
