@@ -135,6 +135,14 @@ impl<'a> Observation<'a> {
         })
     }
 
+    /// Returns the cluster's words for refusing to create pods, and for how long it has.
+    #[must_use]
+    pub fn refused_for(&self) -> Option<(&'a str, Duration)> {
+        let message = self.workload()?.replica_failure.as_deref()?;
+        let since = self.tracker.refused_since().unwrap_or(self.now);
+        Some((message, elapsed(since, self.now)))
+    }
+
     /// Returns what the gates have said since they were opened.
     #[must_use]
     pub fn gates(&self) -> &'a GateRecords {

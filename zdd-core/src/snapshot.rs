@@ -282,8 +282,7 @@ impl Snapshot {
         self.pods.iter().filter(move |pod| revision.is_some() && pod.revision.as_ref() == revision)
     }
 
-    /// Tells whether the endpoints of every Service show the ready pods of the desired
-    /// template and no other.
+    /// Tells whether the endpoints of every Service show exactly the target's ready pods.
     ///
     /// Terminating pods may linger in the list of pods, but not among the ready endpoints.
     #[must_use]

@@ -14,13 +14,14 @@ pub struct Tracker {
     progressed_at: Timestamp,
     marks: Option<(i64, Counts, u32)>,
     troubles: BTreeMap<(Uid, TroubleKind), Timestamp>,
+    refused_since: Option<Timestamp>,
 }
 
 impl Tracker {
     /// Starts tracking.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
-        Self { progressed_at: now, marks: None, troubles: BTreeMap::new() }
+        Self { progressed_at: now, marks: None, troubles: BTreeMap::new(), refused_since: None }
     }
 
     /// Takes a snapshot in.
@@ -47,6 +48,8 @@ impl Tracker {
                 self.progressed_at = now;
             }
         }
+        let refused = snapshot.workload.as_ref().is_some_and(|w| w.replica_failure.is_some());
+        self.refused_since = refused.then(|| self.refused_since.unwrap_or(now));
         let current: BTreeMap<_, _> = snapshot
             .pods
             .iter()
@@ -59,16 +62,21 @@ impl Tracker {
         self.troubles = current;
     }
 
-    /// Starts the measure of progress anew, as for the way back.
+    /// Starts the measures anew, as for the way back.
     pub fn restart(&mut self, now: Timestamp) {
-        self.marks = None;
-        self.progressed_at = now;
+        *self = Self::new(now);
     }
 
     /// Returns when there was progress last.
     #[must_use]
     pub fn progressed_at(&self) -> Timestamp {
         self.progressed_at
+    }
+
+    /// Returns since when the cluster has refused to create pods.
+    #[must_use]
+    pub fn refused_since(&self) -> Option<Timestamp> {
+        self.refused_since
     }
 
     /// Returns since when a pod has had this kind of trouble.

@@ -177,7 +177,9 @@ impl Driver<'_> {
                 self.sent = Sent::No;
                 return Ok(None);
             }
-            let wait = Wait::new("apply", format!("waiting to see it: {step}")).until(look_at);
+            let mut wait = Wait::new("apply", format!("waiting to see it: {step}")).until(look_at);
+            // What the gates have said so far still counts when the step is done.
+            wait.gates = self.gates.gating();
             return Ok(Some(wait));
         }
         self.check(&step, now)?;
@@ -248,6 +250,15 @@ impl Driver<'_> {
     }
 
     async fn turn_back(&mut self, reason: Reason) -> Result<(), RolloutError> {
+        let start = &self.ledger.state().start;
+        if start.template == start.baseline.template && !matches!(reason, Reason::Aborted { .. }) {
+            let remaining = vec![format!(
+                "{} already had this template before the rollout, so there is nothing to go back to: \
+                 bring it to a healthy state",
+                self.rollout.target
+            )];
+            return self.finish(Outcome::Stuck { reason, remaining }).await;
+        }
         self.record(Event::RollbackStarted(reason.clone())).await?;
         self.tracker.restart(self.rollout.clock.now());
         self.gates.set(Gating::Closed, self.rollout.clock.now());

@@ -30,11 +30,11 @@ pub(super) struct Gates {
 impl Gates {
     pub(super) fn new(gates: Vec<Arc<dyn HealthGate>>, target: Target, clock: Clock) -> Self {
         Self {
+            records: fresh(&gates),
             gates,
             target: Arc::new(target),
             clock,
             open_since: None,
-            records: GateRecords::new(),
             due: BTreeMap::new(),
             running: FuturesUnordered::new(),
         }
@@ -42,6 +42,10 @@ impl Gates {
 
     pub(super) fn records(&self) -> &GateRecords {
         &self.records
+    }
+
+    pub(super) fn gating(&self) -> Gating {
+        if self.open_since.is_some() { Gating::Open } else { Gating::Closed }
     }
 
     /// Opens or closes the gates. Opening them evaluates each at once.
@@ -58,7 +62,7 @@ impl Gates {
             (Gating::Closed, Some(_)) => {
                 self.open_since = None;
                 self.due.clear();
-                self.records.clear();
+                self.records = fresh(&self.gates);
                 self.running.clear();
             }
             (Gating::Open, Some(_)) | (Gating::Closed, None) => {}
@@ -116,4 +120,10 @@ impl Gates {
             }
         }
     }
+}
+
+/// Records without a verdict: a gate that was never evaluated is pending, not passed.
+fn fresh(gates: &[Arc<dyn HealthGate>]) -> GateRecords {
+    let record = |gate: &Arc<dyn HealthGate>| GateRecord::new(gate.side(), gate.policy());
+    gates.iter().map(|gate| (gate.name().to_owned(), record(gate))).collect()
 }

@@ -26,7 +26,7 @@ const LIMIT: usize = 10_000;
 /// The steps and waits of a rollout in which nothing goes wrong.
 ///
 /// Printing it gives one line each.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Plan {
     /// The workload.
@@ -42,7 +42,7 @@ pub struct Plan {
 }
 
 /// One line of a plan.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a rollout acts or waits")]
 pub enum PlanItem {
     /// A change of the cluster, and what takes it back.
@@ -130,7 +130,13 @@ impl Model {
                     items.push(PlanItem::Step { step, inverse });
                 }
                 Decision::Reach(milestone) => self.record(rollout, Event::Reached(milestone))?,
-                Decision::Wait(wait) => items.push(self.wait(wait)),
+                Decision::Wait(wait) => {
+                    let item = self.wait(wait);
+                    // An ideal cluster may need several turns for what is one wait to a reader.
+                    if items.last() != Some(&item) {
+                        items.push(item);
+                    }
+                }
                 Decision::Finish => return Ok(items),
                 Decision::RollBack(reason) => return Err(broken(rollout, &reason)),
             }

@@ -1,0 +1,13 @@
+//! The engine, seen from outside, on a small cluster in memory.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod commands;
+mod crash;
+mod gates;
+mod ideal;
+mod plan;
+mod rollback;
+mod state;
+mod takeover;
+mod timeline;

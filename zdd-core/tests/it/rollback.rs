@@ -1,0 +1,129 @@
+//! Turning back, refusals, and unsafe strategies.
+
+use zdd_core::{
+    Amount, Decision, DeploymentStrategy, Observation, Outcome, Reason, RolloutError, Settings,
+    Step,
+};
+
+use crate::ideal::{Fault, Ideal, template};
+use crate::timeline;
+
+#[tokio::test(start_paused = true)]
+async fn failing_pods_turn_the_rollout_back() {
+    let cluster = Ideal::with_pods(3);
+    cluster.break_image("web:2");
+    let rollout = cluster.rollout("web:2");
+    let story = timeline::record(&rollout.handle());
+    let (report, story) = cluster.beside(async { tokio::join!(rollout.run(), story) }).await;
+    let outcome = report.unwrap().outcome;
+    assert!(
+        matches!(&outcome, Outcome::RolledBack { reason: Reason::PodsFailing { .. } }),
+        "{outcome:?}"
+    );
+    assert_eq!(cluster.workload().template, template("web:1"));
+    assert_eq!(cluster.seen().pods.len(), 3);
+    insta::assert_snapshot!(story);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_first_step_ends_rolled_back_with_nothing_changed() {
+    let cluster = Ideal::with_pods(3);
+    let before = cluster.seen();
+    cluster.fail_next(Fault::Refuse);
+    let report = cluster.beside(cluster.rollout("web:2").run()).await.unwrap();
+    let refused =
+        matches!(&report.outcome, Outcome::RolledBack { reason: Reason::StepRefused { .. } });
+    assert!(refused, "{:?}", report.outcome);
+    assert_eq!(cluster.seen(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_way_back_says_what_is_left_to_do() {
+    let cluster = Ideal::with_pods(3);
+    cluster.break_image("web:2");
+    let rollout = cluster.rollout("web:2");
+    let refuse = async {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        cluster.fail_next(Fault::Refuse);
+    };
+    let (report, ()) = cluster.beside(async { tokio::join!(rollout.run(), refuse) }).await;
+    let Outcome::Stuck { remaining, .. } = report.unwrap().outcome else { panic!("not stuck") };
+    assert!(remaining[0].contains("set the pod template"), "{remaining:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn failing_without_a_change_is_stuck_at_once() {
+    let cluster = Ideal::with_pods(1);
+    cluster.change(|snapshot| {
+        let trouble = zdd_core::Trouble::new(zdd_core::TroubleKind::Crash, "exit code 1");
+        snapshot.pods[0].trouble = Some(trouble);
+    });
+    let report = cluster.beside(cluster.rollout("web:1").run()).await.unwrap();
+    assert!(matches!(report.outcome, Outcome::Stuck { .. }), "{:?}", report.outcome);
+    assert!(cluster.writes().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_with_unknown_outcome_are_looked_up() {
+    for fault in
+        [Fault::Conflict, Fault::Unavailable, Fault::UnknownAfterEffect, Fault::UnknownBeforeEffect]
+    {
+        let cluster = Ideal::with_pods(2);
+        cluster.fail_next(fault);
+        let report = cluster.beside(cluster.rollout("web:2").run()).await.unwrap();
+        assert_eq!(report.outcome, Outcome::Promoted, "{fault:?}");
+        assert_eq!(cluster.writes(), ["set-template", "restore-settings"], "{fault:?}");
+    }
+}
+
+/// Asks for a step that lets every pod be missing.
+struct Reckless;
+
+impl DeploymentStrategy for Reckless {
+    fn name(&self) -> &'static str {
+        "reckless"
+    }
+
+    fn next(&self, seen: &Observation<'_>) -> Decision {
+        let mut settings = Settings::default();
+        settings.max_unavailable = Some("100%".parse::<Amount>().unwrap());
+        Decision::Apply(Step::SetTemplate { template: seen.template().clone(), settings })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_lets_pods_be_missing_is_refused_before_it_is_written_down() {
+    let cluster = Ideal::with_pods(3);
+    let error = cluster.beside(cluster.rollout_by("web:2", Reckless).run()).await.unwrap_err();
+    assert!(matches!(error, RolloutError::Unsafe { .. }), "{error:?}");
+    assert!(cluster.writes().is_empty());
+}
+
+/// Gives the settings back while old pods are still there.
+struct Hasty;
+
+impl DeploymentStrategy for Hasty {
+    fn name(&self) -> &'static str {
+        "hasty"
+    }
+
+    fn next(&self, seen: &Observation<'_>) -> Decision {
+        let set = Step::SetTemplate {
+            template: seen.template().clone(),
+            settings: self.settings(seen.kind()),
+        };
+        if seen.state().template.is_none() {
+            return Decision::Apply(set);
+        }
+        Decision::Apply(Step::RestoreSettings { settings: seen.baseline().settings.clone() })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_do_not_come_back_before_everything_has_converged() {
+    let cluster = Ideal::with_pods(3);
+    let error = cluster.beside(cluster.rollout_by("web:2", Hasty).run()).await.unwrap_err();
+    let text = std::error::Error::source(&error).unwrap().to_string();
+    assert!(text.contains("rule 1"), "{text}");
+    assert_eq!(cluster.writes(), ["set-template"]);
+}

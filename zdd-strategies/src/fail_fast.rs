@@ -1,0 +1,75 @@
+//! When failing pods end a rollout, long before any deadline.
+
+use std::time::Duration;
+
+use zdd_core::{Observation, Reason, TroubleKind, later};
+
+/// How much trouble new pods may have before the rollout turns back.
+///
+/// One crash at the start often heals (a dependency was not ready), so each
+/// kind of trouble has a tolerance. Only pods of the new template are judged.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct FailFast {
+    /// Restarts of a crashing container that are tolerated.
+    pub restarts: u32,
+    /// How long an image may fail to be pulled, or a container to be configured or run.
+    pub start_errors: Duration,
+    /// How long the cluster may refuse to create pods: quota, admission.
+    pub refusals: Duration,
+}
+
+impl Default for FailFast {
+    /// One restart, 10 s of start errors, 10 s of refusals.
+    fn default() -> Self {
+        Self {
+            restarts: 1,
+            start_errors: Duration::from_secs(10),
+            refusals: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What the policy says about an observation.
+#[derive(Debug)]
+pub(crate) enum Health {
+    /// The tolerance is used up.
+    Failing(Reason),
+    /// Nothing to complain about, or not yet: ask again at the given time even if nothing changes.
+    Tolerable { until: Option<jiff::Timestamp> },
+}
+
+impl FailFast {
+    pub(crate) fn judge(&self, seen: &Observation<'_>) -> Health {
+        let mut until = None;
+        for (pod, trouble, lasting) in seen.failing() {
+            let over = match trouble.kind {
+                TroubleKind::Crash => trouble.restarts > self.restarts,
+                TroubleKind::Config | TroubleKind::Image | TroubleKind::Run => {
+                    if lasting < self.start_errors {
+                        let end = later(seen.now(), self.start_errors - lasting);
+                        until = Some(until.map_or(end, |other: jiff::Timestamp| other.min(end)));
+                    }
+                    lasting >= self.start_errors
+                }
+                // An autoscaler may bring a node; the deadline is the limit. Kinds of trouble that
+                // are not known yet are left to the deadline too.
+                TroubleKind::Unschedulable | _ => false,
+            };
+            if over {
+                let message = trouble.to_string();
+                return Health::Failing(Reason::PodsFailing { pod: pod.name.clone(), message });
+            }
+        }
+        match seen.refused_for() {
+            Some((message, lasting)) if lasting >= self.refusals => {
+                Health::Failing(Reason::CannotCreatePods { message: message.to_owned() })
+            }
+            Some((_, lasting)) => {
+                let end = later(seen.now(), self.refusals - lasting);
+                Health::Tolerable { until: Some(until.map_or(end, |other| other.min(end))) }
+            }
+            None => Health::Tolerable { until },
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The staged pause: a first part of the pods, watched before the rest follows.
+//!
+//! A StatefulSet's partition makes the stage exact. A Deployment is paused as
+//! soon as the first pods exist: its surge is limited to the stage until then,
+//! so the controller cannot go on before one of them has been available.
+
+use jiff::Timestamp;
+use zdd_core::{
+    Amount, Decision, Milestone, Observation, Settings, Step, Wait, Workload, WorkloadKind, later,
+};
+
+use super::{Rolling, watched};
+
+/// The first pods are there and available.
+const STAGED: Milestone = Milestone::new("staged");
+/// The first pods were watched long enough.
+const BAKED: Milestone = Milestone::new("baked");
+
+impl Rolling {
+    /// Returns the settings for the first write: those of the stage, if there is one.
+    pub(super) fn first_settings(&self, seen: &Observation<'_>) -> Settings {
+        use zdd_core::DeploymentStrategy;
+        let mut settings = self.settings(seen.kind());
+        let Some(workload) = seen.workload() else { return settings };
+        if let Some(first) = self.staged_pods(workload) {
+            if seen.kind() == WorkloadKind::StatefulSet {
+                settings.partition = Some(workload.replicas - first);
+            } else {
+                let surge = self.config.max_surge.round_up(workload.replicas);
+                settings.max_surge = Some(Amount::Count(surge.min(first)));
+            }
+        }
+        settings
+    }
+
+    /// Decides within the stage; `None` when there is no stage, or it is over and undone.
+    pub(super) fn stage(
+        &self,
+        seen: &Observation<'_>,
+        workload: &Workload,
+        until: Option<Timestamp>,
+    ) -> Option<Decision> {
+        // Nothing was set: there is nothing to stage.
+        seen.state().template.as_ref()?;
+        let stage = self.config.stage?;
+        let first = self.staged_pods(workload)?;
+        if seen.reached(&BAKED).is_some() {
+            return self.end_stage(seen, workload);
+        }
+        let Some(staged) = seen.reached(&STAGED) else {
+            return Some(self.fill_stage(seen, workload, first, until));
+        };
+        let end = later(staged, stage.bake);
+        Some(watched(seen, "bake", end).unwrap_or(Decision::Reach(BAKED)))
+    }
+
+    fn fill_stage(
+        &self,
+        seen: &Observation<'_>,
+        workload: &Workload,
+        first: u32,
+        until: Option<Timestamp>,
+    ) -> Decision {
+        let new = || seen.snapshot().updated().filter(|pod| !pod.terminating);
+        let made = new().count() >= first as usize;
+        if made && seen.kind() == WorkloadKind::Deployment && !workload.paused {
+            return Decision::Apply(Step::Pause);
+        }
+        let ready = new().filter(|pod| pod.ready).count();
+        let none_missing = workload.counts.available >= workload.replicas;
+        if ready >= first as usize && none_missing && seen.snapshot().endpoints_follow() {
+            return Decision::Reach(STAGED);
+        }
+        let what = format!("{ready} of the first {first} pods are ready");
+        self.patiently(seen, Wait::new("stage", what), until)
+    }
+
+    fn end_stage(&self, seen: &Observation<'_>, workload: &Workload) -> Option<Decision> {
+        use zdd_core::DeploymentStrategy;
+        if seen.kind() == WorkloadKind::StatefulSet {
+            let partition = seen.baseline().settings.partition.unwrap_or(0);
+            let open = Step::SetPartition { partition };
+            return (!open.holds(seen.snapshot())).then_some(Decision::Apply(open));
+        }
+        let settings = self.settings(seen.kind());
+        let widen = Step::SetTemplate { template: workload.template.clone(), settings };
+        // Once the knobs are given back they must not be set again.
+        let over = seen.is_complete() && !workload.paused;
+        (!over && !widen.holds(seen.snapshot())).then_some(Decision::Apply(widen))
+    }
+
+    /// Returns how many pods the stage has; `None` without a stage, or when it would be all pods.
+    fn staged_pods(&self, workload: &Workload) -> Option<u32> {
+        let first = self.config.stage?.first.round_up(workload.replicas);
+        (first > 0 && first < workload.replicas).then_some(first)
+    }
+}
