@@ -36,9 +36,8 @@ pub use object::Object;
 pub use probe::ProbeError;
 #[cfg(feature = "process")]
 pub use process::{
-    AddressBlock, AddressError, ContainerEvent, ContainerId, ContainerRuntime, EnvironmentError,
-    Exit, LogLine, ProbeKind, ProcessImage, RealImage, ServiceError, ServiceImage, ServicePod,
-    StartError, Stream,
+    AddressBlock, AddressError, ContainerEvent, ContainerRuntime, EnvironmentError, Exit, LogLine,
+    ProbeKind, ProcessImage, RealImage, ServiceError, ServiceImage, ServicePod, StartError, Stream,
 };
 #[cfg(feature = "process")]
 pub use proxy::{

@@ -49,7 +49,7 @@ mod running;
 
 pub use address::{AddressBlock, AddressError};
 use container::{Container, Reporter};
-pub use container::{ContainerEvent, ContainerId, ProbeKind};
+pub use container::{ContainerEvent, ProbeKind};
 pub use environment::EnvironmentError;
 use guard::Guard;
 pub use image::{ProcessImage, RealImage, ServiceError, ServiceImage, ServicePod};
@@ -60,6 +60,7 @@ pub use output::{LogLine, Stream};
 pub use running::Exit;
 use running::{Control, Running};
 
+use crate::kubelet::ContainerId;
 use crate::probe::{Checks, ProbeError, Target};
 
 /// Why a container could not be started.

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::pending;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -11,21 +10,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::orders::Orders;
 use super::running::{Control, Exit, Running};
+use crate::kubelet::ContainerId;
 use crate::probe::{Action, Checks, Judge, Probe, Target, Verdict};
 
 /// A container always gets so long between SIGTERM and SIGKILL, even when preStop has used up the
 /// grace period or there was none (`minimumGracePeriodInSeconds` in pkg/kubelet/kuberuntime).
 const MINIMUM_GRACE: Duration = Duration::from_secs(2);
-
-/// Names a container of a pod.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[non_exhaustive]
-pub struct ContainerId {
-    /// The pod's uid.
-    pub pod: Arc<str>,
-    /// The container's name.
-    pub container: Arc<str>,
-}
 
 /// Which probe speaks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
