@@ -2,6 +2,8 @@
 
 #[cfg(not(loom))]
 mod budget;
+#[cfg(all(not(loom), feature = "hyper"))]
+mod conn;
 #[cfg(not(loom))]
 mod coordinator;
 mod counter;
@@ -19,6 +21,8 @@ mod handle;
 mod hooks;
 #[cfg(all(not(loom), feature = "tower"))]
 mod layer;
+#[cfg(all(not(loom), feature = "hyper"))]
+mod listen;
 #[cfg(not(loom))]
 mod machine;
 mod phase;
@@ -28,6 +32,8 @@ mod readiness;
 mod reason;
 #[cfg(not(loom))]
 mod report;
+#[cfg(all(not(loom), feature = "hyper"))]
+mod server;
 #[cfg(not(loom))]
 mod settings;
 #[cfg(not(loom))]
@@ -55,4 +61,10 @@ pub use {
     report::{ConnectionReport, HookEnd, HookReport, PhaseReport, Report},
     settings::{IdleClose, ReadinessPolicy, ReadyWhen, SecondSignal},
     shutdown::{Builder, InstallError, Shutdown},
+};
+#[cfg(all(not(loom), feature = "hyper"))]
+pub use {
+    conn::{service::RequestBody, streams::StreamTasks},
+    listen::{Backlog, Listener},
+    server::{Server, serve},
 };

@@ -2,4 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
+mod http1;
 mod lifecycle;
+mod raw;
+mod site;

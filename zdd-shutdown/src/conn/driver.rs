@@ -1,0 +1,253 @@
+//! Drives one connection from its first byte to its last.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use http::Response;
+use http_body::Body;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, sleep_until, timeout},
+};
+use tower_service::Service;
+
+use crate::{
+    conn::{
+        Conn,
+        first::{Rewound, sniff},
+        io::Link,
+        linger::linger,
+        policy::{Action, Cut, Facts, Protocol, Watch},
+        service::{ConnService, RequestBody},
+        streams::StreamTasks,
+    },
+    phase::Phase,
+};
+
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// How often a draining connection is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Sets up hyper for one HTTP/2 connection.
+pub(crate) type Http2Setup = Arc<dyn Fn(&mut http2::Builder<StreamTasks>) + Send + Sync>;
+
+/// How hyper is set up.
+#[derive(Clone)]
+pub(crate) struct Protocols {
+    pub(crate) http1: http1::Builder,
+    pub(crate) http2: Http2Setup,
+    /// How long a client may take for a first byte or a handshake while the process serves.
+    pub(crate) patience: Duration,
+}
+
+/// What is left to do after HTTP is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// A response may still be on its way to the client.
+    Done,
+    /// The last response, if there was one, arrived long ago.
+    Idle,
+    /// Ended in the middle.
+    Cut,
+    /// The time of requests is over.
+    Aborted,
+}
+
+/// Runs a connection until its socket is closed or, after an upgrade, in other hands.
+pub(crate) async fn drive<I, S, B>(
+    link: Arc<Link>,
+    io: I,
+    known: Option<Protocol>,
+    service: S,
+    protocols: Arc<Protocols>,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<http::Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
+    let conn = Arc::clone(&link.conn);
+    let Some((protocol, io)) = first_bytes(&conn, io, known, &protocols).await else {
+        return finish(link, End::Idle).await;
+    };
+    let io = TokioIo::new(io);
+    let service = ConnService::new(service, Arc::clone(&conn));
+    let end = match protocol {
+        Protocol::Http1 => {
+            let connection = protocols.http1.serve_connection(io, service).with_upgrades();
+            run(&link, connection, |connection| connection.graceful_shutdown(), protocol).await
+        }
+        Protocol::Http2 => {
+            let streams = StreamTasks::new(Arc::clone(&conn));
+            let mut builder = http2::Builder::new(streams.clone());
+            builder.timer(TokioTimer::new());
+            (protocols.http2)(&mut builder);
+            let connection = builder.serve_connection(io, service);
+            let end =
+                run(&link, connection, |connection| connection.graceful_shutdown(), protocol).await;
+            streams.abort_all();
+            end
+        }
+    };
+    finish(link, end).await;
+}
+
+/// Waits for the first bytes; `None` when none came, or not in time.
+///
+/// A connection that was made just before the drain gets its grace: its
+/// request may be on the way.
+async fn first_bytes<I>(
+    conn: &Conn,
+    mut io: I,
+    known: Option<Protocol>,
+    protocols: &Protocols,
+) -> Option<(Protocol, Rewound<I>)>
+where
+    I: AsyncRead + Unpin,
+{
+    if let Some(protocol) = known {
+        return Some((protocol, Rewound::new(Bytes::new(), io)));
+    }
+    let mut seen = BytesMut::new();
+    let sniffed = {
+        let sniffing = timeout(protocols.patience, sniff(&mut io, &mut seen));
+        tokio::select! {
+            biased;
+            sniffed = sniffing => sniffed.ok()?,
+            () = grace_over(conn) => return None,
+        }
+    };
+    let protocol = sniffed.ok()??;
+    Some((protocol, Rewound::new(seen.freeze(), io)))
+}
+
+/// Ends when a connection that has not said what it wants has had its time.
+async fn grace_over(conn: &Conn) {
+    conn.shared.reached(Phase::Draining).await;
+    let limits = conn.shared.settings.limits;
+    let mut end = Instant::now() + limits.first_request_grace;
+    if conn.read.load(Relaxed) > 0 {
+        // It has begun to speak; then it is slow, not silent.
+        end += limits.slow_client;
+    }
+    tokio::select! {
+        () = sleep_until(end) => {}
+        () = conn.shared.reached(Phase::Hooks) => {}
+    }
+}
+
+/// Runs hyper: undisturbed while the process serves, watched while it drains.
+///
+/// A connection that fails has ended as well: its client is gone.
+async fn run<C>(
+    link: &Link,
+    connection: C,
+    shut_down: impl Fn(Pin<&mut C>),
+    protocol: Protocol,
+) -> End
+where
+    C: Future<Output = hyper::Result<()>>,
+{
+    let mut connection = std::pin::pin!(connection);
+    let shared = &link.conn.shared;
+    tokio::select! {
+        biased;
+        _ = connection.as_mut() => return End::Done,
+        () = shared.reached(Phase::Draining) => {}
+    }
+
+    let limits = shared.settings.limits;
+    let mut watch = Watch::new(limits, link.conn.number);
+    let began = Instant::now();
+    let mut aborting = std::pin::pin!(shared.reached(Phase::Hooks));
+    let mut end = End::Done;
+    loop {
+        match watch.look(Instant::now() - began, facts(&link.conn, protocol)) {
+            Action::Wait => {}
+            // Nothing may come between the look into the socket and the close.
+            Action::CloseIdle if link.has_input() => {}
+            action @ (Action::CloseIdle | Action::GoAway) => {
+                if action == Action::CloseIdle {
+                    end = End::Idle;
+                }
+                shut_down(connection.as_mut());
+            }
+            Action::Cut(cut) => {
+                tracing::debug!(connection = %link.conn, why = cut.as_str(), "connection cut");
+                shared.tally.cut.fetch_add(1, Relaxed);
+                return if cut == Cut::NoPong { End::Idle } else { End::Cut };
+            }
+        }
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => return end,
+            () = &mut aborting => return End::Aborted,
+            () = sleep_until(Instant::now() + LOOK) => {}
+        }
+    }
+}
+
+fn facts(conn: &Conn, protocol: Protocol) -> Facts {
+    let read = conn.read.load(Relaxed);
+    let in_flight = conn.in_flight.load(Relaxed);
+    Facts {
+        protocol,
+        in_flight: in_flight.max(conn.streams.load(Relaxed)),
+        awaiting_body: conn.awaiting_body.load(Relaxed),
+        responding: conn.responding.load(Relaxed),
+        served: conn.served.load(Relaxed),
+        partial_head: protocol == Protocol::Http1 && read != conn.read_at_end.load(Relaxed),
+        read,
+        written: conn.written.load(Relaxed),
+        write_blocked: conn.write_blocked.load(Relaxed),
+    }
+}
+
+/// Closes the socket, or watches it when an upgrade has taken it away.
+async fn finish(link: Arc<Link>, end: End) {
+    let conn = Arc::clone(&link.conn);
+    match end {
+        // hyper is gone, so whoever else holds the link has upgraded it.
+        End::Done if Arc::strong_count(&link) > 1 => upgraded(link, &conn).await,
+        // A reset could destroy nothing, unless a request just crossed the close.
+        End::Idle if !link.has_input() => {}
+        End::Done | End::Idle => {
+            let aborting = conn.shared.reached(Phase::Hooks);
+            tokio::select! {
+                () = linger(&link, conn.shared.settings.limits.linger) => {}
+                () = aborting => {}
+            }
+        }
+        End::Cut => {}
+        End::Aborted => {
+            conn.shared.tally.aborted.fetch_add(1, Relaxed);
+            conn.shared.leave_behind(|| conn.to_string());
+        }
+    }
+}
+
+/// Follows an upgraded connection, which no request stands for any more.
+async fn upgraded(link: Arc<Link>, conn: &Conn) {
+    let closed = link.on_close();
+    let weak = Arc::downgrade(&link);
+    drop(link);
+    tokio::select! {
+        biased;
+        _ = closed => {}
+        () = conn.shared.reached(Phase::Hooks) => {
+            conn.shared.tally.aborted.fetch_add(1, Relaxed);
+            conn.shared.leave_behind(|| format!("upgraded {conn}"));
+            if let Some(link) = weak.upgrade() {
+                link.sever();
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Listeners that are closed without losing what waits in their queue.
+//!
+//! Closing a listener resets every connection that the kernel has completed
+//! and nobody has accepted. There is no call for "refuse new, keep queued", so
+//! the queue is emptied first and the listener closed in the same turn.
+
+use std::io;
+
+use tokio::net::TcpListener;
+#[cfg(unix)]
+use tokio::net::UnixListener;
+
+use crate::conn::{Peer, stream::Stream};
+
+/// What happens to the accept queue when the server stops.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Backlog {
+    /// Its connections are left to the next process: for a listener that
+    /// somebody else holds open, as systemd does with socket activation.
+    Leave,
+    /// Its connections are accepted and served.
+    #[default]
+    Serve,
+}
+
+/// What [`Server::serve`](crate::Server::serve) listens on; made `From` tokio's listeners.
+#[derive(Debug)]
+pub struct Listener(Inner);
+
+#[derive(Debug)]
+enum Inner {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(UnixListener),
+}
+
+impl From<TcpListener> for Listener {
+    fn from(listener: TcpListener) -> Self {
+        Self(Inner::Tcp(listener))
+    }
+}
+
+#[cfg(unix)]
+impl From<UnixListener> for Listener {
+    fn from(listener: UnixListener) -> Self {
+        Self(Inner::Unix(listener))
+    }
+}
+
+impl Listener {
+    /// Accepts a connection. Cancel safe.
+    pub(crate) async fn accept(&self) -> io::Result<(Stream, Peer)> {
+        match &self.0 {
+            Inner::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                // Responses are written whole; waiting for more to send only delays them.
+                let _ = stream.set_nodelay(true);
+                Ok((Stream::Tcp(stream), Peer::Address(address)))
+            }
+            #[cfg(unix)]
+            Inner::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Stream::Unix(stream), Peer::Unix))
+            }
+        }
+    }
+
+    /// Accepts what waits in the queue, then closes.
+    ///
+    /// Through the standard library, since tokio believes its last "would
+    /// block" until the reactor has run, and would end too early.
+    pub(crate) fn close(self, backlog: Backlog) -> io::Result<Vec<(Stream, Peer)>> {
+        let mut rescued = Vec::new();
+        if backlog == Backlog::Leave {
+            return Ok(rescued);
+        }
+        match self.0 {
+            Inner::Tcp(listener) => {
+                let listener = listener.into_std()?;
+                while let Ok((stream, address)) = next(|| listener.accept()) {
+                    stream.set_nonblocking(true)?;
+                    let _ = stream.set_nodelay(true);
+                    let stream = tokio::net::TcpStream::from_std(stream)?;
+                    rescued.push((Stream::Tcp(stream), Peer::Address(address)));
+                }
+            }
+            #[cfg(unix)]
+            Inner::Unix(listener) => {
+                let listener = listener.into_std()?;
+                while let Ok((stream, _)) = next(|| listener.accept()) {
+                    stream.set_nonblocking(true)?;
+                    let stream = tokio::net::UnixStream::from_std(stream)?;
+                    rescued.push((Stream::Unix(stream), Peer::Unix));
+                }
+            }
+        }
+        Ok(rescued)
+    }
+}
+
+/// Accepts once; a connection that broke in the queue must not hide the next.
+fn next<T>(mut accept: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match accept() {
+            Err(error) if is_about_connection(&error) => {}
+            accepted => return accepted,
+        }
+    }
+}
+
+/// Returns whether an accept error says something about one connection only.
+pub(crate) fn is_about_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}

@@ -1,0 +1,219 @@
+//! The serve loop: accepts to the end, closes without resetting anybody, and
+//! waits for what it accepted.
+
+use std::{
+    fmt, io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::TokioTimer;
+use tokio::{task::JoinSet, time::sleep};
+use tower_service::Service;
+
+use crate::{
+    conn::{
+        Conn, Peer,
+        driver::{BoxError, Protocols, drive},
+        io::{DrainIo, Link},
+        service::RequestBody,
+        stream::Stream,
+        streams::StreamTasks,
+    },
+    handle::ShutdownHandle,
+    listen::{Backlog, Listener, is_about_connection},
+    phase::Phase,
+    settings::ReadyWhen,
+    shared::Shared,
+};
+
+/// How long a client may take to say a first byte while the process serves.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long accepting pauses when the process is out of file descriptors.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves HTTP/1 and HTTP/2 on a listener, with the defaults of [`Server`].
+///
+/// # Errors
+///
+/// As [`Server::serve`].
+pub async fn serve<S, B>(
+    listener: impl Into<Listener>,
+    service: S,
+    shutdown: &ShutdownHandle,
+) -> io::Result<()>
+where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
+    Server::new(shutdown).serve(listener, service).await
+}
+
+/// Serves any tower service, an axum `Router` for one, and ends without losing a request.
+#[derive(Clone)]
+#[must_use = "nothing is served before `serve`"]
+pub struct Server {
+    shared: Arc<Shared>,
+    protocols: Protocols,
+    backlog: Backlog,
+}
+
+impl Server {
+    /// Returns a server with hyper's defaults.
+    pub fn new(shutdown: &ShutdownHandle) -> Self {
+        let mut http1 = http1::Builder::new();
+        // hyper limits the time of request heads only if it has a timer.
+        http1.timer(TokioTimer::new());
+        let protocols = Protocols { http1, http2: Arc::new(|_| {}), patience: PATIENCE };
+        Self { shared: Arc::clone(&shutdown.shared), protocols, backlog: Backlog::default() }
+    }
+
+    /// Changes the settings of HTTP/1.
+    pub fn http1(mut self, change: impl FnOnce(&mut http1::Builder)) -> Self {
+        change(&mut self.protocols.http1);
+        self
+    }
+
+    /// Sets what is done to the settings of each HTTP/2 connection.
+    pub fn http2<F>(mut self, change: F) -> Self
+    where
+        F: Fn(&mut http2::Builder<StreamTasks>) + Send + Sync + 'static,
+    {
+        self.protocols.http2 = Arc::new(change);
+        self
+    }
+
+    /// Sets how long a client may take to send its first bytes while the
+    /// process serves; 30 s unless set.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.protocols.patience = patience;
+        self
+    }
+
+    /// Sets what happens to the accept queue when the server stops.
+    pub fn backlog(mut self, backlog: Backlog) -> Self {
+        self.backlog = backlog;
+        self
+    }
+
+    /// Accepts and serves until [`Phase::Closing`], then closes the listener
+    /// and waits for the connections.
+    ///
+    /// Marks the process ready, unless [`ReadyWhen::Marked`] was chosen. Each
+    /// request counts as in flight; a [`layer`](ShutdownHandle::layer) around
+    /// the service would count it again.
+    ///
+    /// # Guarantees
+    ///
+    /// - Connections that the kernel has completed when the listener closes are served.
+    /// - An idle connection is closed only when no request waits in its socket.
+    /// - A connection on which nothing was sent yet gets the first-request grace.
+    /// - A request that was begun is finished, unless its client stalls or the
+    ///   time of requests is over.
+    /// - A response is not destroyed by a reset for unread input.
+    /// - An upgraded connection is waited for until its socket is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the listener and all connections at once.
+    ///
+    /// # Errors
+    ///
+    /// When the listener cannot be taken out of the runtime to be closed.
+    /// Errors of single connections are logged.
+    pub async fn serve<S, B>(self, listener: impl Into<Listener>, service: S) -> io::Result<()>
+    where
+        S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError>,
+        B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+    {
+        let listener = listener.into();
+        // Given back when the listener is closed and its queue has become
+        // connections; until then Closing does not end.
+        let place = self.shared.listeners.enter();
+        self.shared.tracks_connections.store(true, Relaxed);
+        if self.shared.settings.ready_when == ReadyWhen::Listening {
+            self.shared.mark_ready();
+        }
+
+        let mut loop_ = Loop {
+            shared: self.shared,
+            protocols: Arc::new(self.protocols),
+            service,
+            connections: JoinSet::new(),
+        };
+        loop_.accept(&listener).await;
+        let rescued = listener.close(self.backlog)?;
+        loop_.shared.tally.rescued.fetch_add(rescued.len() as u64, Relaxed);
+        for (stream, peer) in rescued {
+            loop_.spawn(stream, peer);
+        }
+        drop(place);
+        while loop_.connections.join_next().await.is_some() {}
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("backlog", &self.backlog).finish_non_exhaustive()
+    }
+}
+
+struct Loop<S> {
+    shared: Arc<Shared>,
+    protocols: Arc<Protocols>,
+    service: S,
+    connections: JoinSet<()>,
+}
+
+/// Numbers connections of all listeners, for even jitter among them.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
+
+impl<S, B> Loop<S>
+where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
+    /// Accepts until Closing. The listener is never left open without this
+    /// loop: a client would connect and hang.
+    async fn accept(&mut self, listener: &Listener) {
+        let shared = Arc::clone(&self.shared);
+        let mut closing = std::pin::pin!(shared.reached(Phase::Closing));
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut closing => return,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => self.spawn(stream, peer),
+                    Err(error) if is_about_connection(&error) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "failed to accept a connection");
+                        sleep(PAUSE).await;
+                    }
+                },
+                Some(_) = self.connections.join_next() => {}
+            }
+        }
+    }
+
+    fn spawn(&mut self, stream: Stream, peer: Peer) {
+        let number = NUMBER.fetch_add(1, Relaxed);
+        let conn = Arc::new(Conn::new(Arc::clone(&self.shared), number, peer));
+        let link = Link::new(stream, conn);
+        let io = DrainIo::new(Arc::clone(&link));
+        let service = self.service.clone();
+        self.connections.spawn(drive(link, io, None, service, Arc::clone(&self.protocols)));
+    }
+}
