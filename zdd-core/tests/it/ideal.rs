@@ -338,7 +338,7 @@ impl DeploymentStrategy for Simple {
             zdd_core::Judgement::Fail { gate, evidence } => {
                 return Decision::RollBack(zdd_core::Reason::GateFailed { gate, evidence });
             }
-            judgement => {
+            judgement @ (zdd_core::Judgement::Pass | zdd_core::Judgement::Pending { .. }) => {
                 let end = later(since, self.bake);
                 let pending = judgement != zdd_core::Judgement::Pass;
                 if (seen.now() < end || pending) && !seen.is_promoted() {
