@@ -21,6 +21,86 @@ use crate::template::{Change, Template};
 ///
 /// The trait is async and object-safe because a rollout is given a cluster at
 /// run time.
+///
+/// # Examples
+/// A cluster that consists of one value and does at once what it is told:
+/// ```
+/// use std::sync::Arc;
+/// use futures::stream::{BoxStream, StreamExt};
+/// use tokio::sync::watch;
+/// use zdd_core::*;
+///
+/// struct Toy(watch::Sender<Snapshot>);
+///
+/// #[async_trait::async_trait]
+/// impl Cluster for Toy {
+///     async fn prepare(&self, request: &Request<'_>) -> Result<Prepared, ClusterError> {
+///         match request.change {
+///             Change::Template(template) => Ok(Prepared::new(self.0.borrow().clone(), template.clone())),
+///             other => Err(ClusterError::refused(request.target, format!("cannot {other}"))),
+///         }
+///     }
+///
+///     async fn observe(&self, _: &Target) -> Result<Snapshot, ClusterError> {
+///         Ok(self.0.borrow().clone())
+///     }
+///
+///     fn watch(&self, _: &Target) -> BoxStream<'static, Result<Snapshot, ClusterError>> {
+///         let mut seen = self.0.subscribe();
+///         seen.mark_changed();
+///         futures::stream::unfold(seen, |mut seen| async {
+///             seen.changed().await.ok()?;
+///             let snapshot = seen.borrow_and_update().clone();
+///             Some((Ok(snapshot), seen))
+///         })
+///         .boxed()
+///     }
+///
+///     async fn apply(&self, step: &Step, _: &Snapshot, _: &Mark<'_>) -> Result<(), ClusterError> {
+///         self.0.send_modify(|snapshot| {
+///             let workload = snapshot.workload.as_mut().expect("the toy has a workload");
+///             if let Step::SetTemplate { template, settings } = step {
+///                 workload.template = template.clone();
+///                 workload.settings = settings.or(&workload.settings);
+///                 workload.generation += 1;
+///             }
+///         });
+///         Ok(())
+///     }
+///
+///     async fn fence(&self, _: &Mark<'_>) -> Result<(), ClusterError> {
+///         Ok(())
+///     }
+/// }
+///
+/// # struct Plain;
+/// # impl DeploymentStrategy for Plain {
+/// #     fn name(&self) -> &str { "plain" }
+/// #     fn next(&self, seen: &Observation<'_>) -> Decision {
+/// #         let set = Step::SetTemplate { template: seen.template().clone(), settings: Settings::default() };
+/// #         if set.holds(seen.snapshot()) { Decision::Finish } else { Decision::Apply(set) }
+/// #     }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), RolloutError> {
+/// let old = Template::new(serde_json::json!({ "image": "web:1" }));
+/// let new = Template::new(serde_json::json!({ "image": "web:2" }));
+/// let mut snapshot = Snapshot::default();
+/// let mut workload = Workload::new(Uid::new("1"), Version::new("1"), 1, old);
+/// workload.completion = Completion::Complete;
+/// snapshot.workload = Some(workload);
+///
+/// let backend = Backend::new(
+///     Arc::new(Toy(watch::channel(snapshot).0)),
+///     Arc::new(InMemoryJournal::default()),
+///     Arc::new(InMemoryLease::default()),
+/// );
+/// let target = Target::deployment("default", "web");
+/// let report = Rollout::new(backend, target, Change::Template(new), Plain).run().await?;
+/// assert_eq!(report.outcome, Outcome::Promoted);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Cluster: Send + Sync {
     /// Works out what a change means and checks that it can be made, without changing anything.

@@ -138,6 +138,52 @@ impl Log {
 ///
 /// The trait is async and object-safe because a rollout is given a journal at
 /// run time.
+///
+/// # Examples
+/// A journal in a file, for a tool that runs on one machine at a time:
+/// ```
+/// use std::path::PathBuf;
+/// use std::sync::Arc;
+/// use zdd_core::{ClusterError, Journal, JournalError, Log, Target, Version};
+///
+/// struct FileJournal(PathBuf);
+///
+/// fn unavailable(target: &Target, error: std::io::Error) -> JournalError {
+///     let (action, object) = ("use".to_owned(), "the journal file".to_owned());
+///     let source = ClusterError::Unavailable { action, object, source: Arc::new(error) };
+///     JournalError::Cluster { target: target.clone(), source }
+/// }
+///
+/// #[async_trait::async_trait]
+/// impl Journal for FileJournal {
+///     async fn load(&self, target: &Target) -> Result<Log, JournalError> {
+///         let text = match std::fs::read_to_string(&self.0) {
+///             Ok(text) => text,
+///             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Log::default()),
+///             Err(error) => return Err(unavailable(target, error)),
+///         };
+///         let corrupt = |error: serde_json::Error| JournalError::Corrupt {
+///             target: target.clone(),
+///             problem: error.to_string(),
+///         };
+///         let entries: Vec<_> = serde_json::from_str(&text).map_err(corrupt)?;
+///         // The content is its own version.
+///         Ok(Log::new(entries, Some(Version::new(text))))
+///     }
+///
+///     async fn store(&self, target: &Target, log: &Log) -> Result<Version, JournalError> {
+///         if self.load(target).await?.version != log.version {
+///             return Err(JournalError::Conflict { target: target.clone() });
+///         }
+///         let text = serde_json::to_string(&log.entries).expect("entries have text keys");
+///         // Written beside it and renamed, so that a crash leaves the old journal whole.
+///         let next = self.0.with_extension("next");
+///         let written = std::fs::write(&next, &text).and_then(|()| std::fs::rename(&next, &self.0));
+///         written.map_err(|error| unavailable(target, error))?;
+///         Ok(Version::new(text))
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait Journal: Send + Sync {
     /// Reads the journal of a target, with full consistency.
