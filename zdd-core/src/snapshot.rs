@@ -288,7 +288,8 @@ impl Snapshot {
     #[must_use]
     pub fn endpoints_follow(&self) -> bool {
         let wanted: BTreeSet<&Uid> = self
-            .updated()
+            .pods
+            .iter()
             .filter(|pod| pod.ready && !pod.terminating)
             .map(|pod| &pod.uid)
             .collect();

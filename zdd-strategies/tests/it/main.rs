@@ -1,0 +1,7 @@
+//! Strategies and gates, seen from outside: observation in, decision out.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod gates;
+mod rolling;
+mod scene;

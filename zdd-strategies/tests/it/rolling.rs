@@ -1,0 +1,335 @@
+//! The rolling update, decision by decision.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use zdd_core::{
+    Amount, Command, Completion, Decision, DeploymentStrategy, Event, GatePolicy, GateRecord,
+    Gating, Phase, Reason, Side, Step, Trouble, TroubleKind, Verdict, WorkloadKind, invariant,
+    later,
+};
+use zdd_strategies::{InvalidRolling, Rolling, RollingConfig, Stage};
+
+use crate::scene::{Scene, count, template};
+
+fn rolling(config: RollingConfig) -> Rolling {
+    Rolling::new(config).unwrap()
+}
+
+fn staged() -> Rolling {
+    rolling(RollingConfig::default().max_surge(3).stage(Stage::new(1, Duration::from_secs(60))))
+}
+
+#[track_caller]
+fn wait(decision: Decision) -> zdd_core::Wait {
+    let Decision::Wait(wait) = decision else { panic!("expected to wait: {decision:?}") };
+    wait
+}
+
+#[track_caller]
+fn reason(decision: Decision) -> Reason {
+    let Decision::RollBack(reason) = decision else {
+        panic!("expected to roll back: {decision:?}")
+    };
+    reason
+}
+
+#[test]
+fn the_first_write_lets_no_pod_be_missing() {
+    let strategy = rolling(RollingConfig::default().max_surge(2).min_ready_seconds(5));
+    let Decision::Apply(Step::SetTemplate { template: set, settings }) =
+        Scene::deployment(6).ask(&strategy)
+    else {
+        panic!("not the template");
+    };
+    assert_eq!(set, template("web:2"));
+    assert_eq!(settings.max_surge, count(2));
+    assert_eq!(settings.max_unavailable, Some(Amount::ZERO));
+    assert_eq!(settings.min_ready_seconds, Some(5));
+}
+
+#[test]
+fn it_is_not_done_while_an_old_pod_is_an_endpoint() {
+    let strategy = Rolling::default();
+    let mut scene = Scene::deployment(2).set_by(&strategy);
+    scene.pods(0, 2);
+    let ready = scene.snapshot.services[0].ready.clone();
+    scene.snapshot.services[0].ready.insert(zdd_core::Uid::new("web:1-0"));
+    let waiting = wait(scene.settle_with(&strategy));
+    assert_eq!(waiting.what, "waiting for the endpoints to follow");
+    scene.snapshot.services[0].ready = ready;
+    assert_eq!(scene.settle_with(&strategy), Decision::Finish);
+}
+
+#[test]
+fn the_settings_come_back_before_the_end() {
+    let strategy = Rolling::default();
+    let mut scene = Scene::deployment(2).set_by(&strategy);
+    let before = scene.state.start.baseline.settings.clone();
+    scene.pods(0, 2);
+    assert_eq!(scene.settle_with(&strategy), Decision::Finish);
+    assert_eq!(scene.workload().settings, before);
+}
+
+#[test]
+fn a_workload_of_no_pods_is_done_at_once() {
+    let strategy = Rolling::default();
+    let mut scene = Scene::deployment(0).set_by(&strategy);
+    scene.settle();
+    assert_eq!(scene.settle_with(&strategy), Decision::Finish);
+}
+
+#[test]
+fn nothing_to_change_changes_nothing() {
+    let mut scene = Scene::deployment(2);
+    scene.state.start.template = template("web:1");
+    let before = scene.snapshot.clone();
+    assert_eq!(scene.settle_with(&Rolling::default()), Decision::Finish);
+    assert_eq!(scene.snapshot, before);
+}
+
+#[test]
+fn one_crash_is_tolerated_and_a_second_is_not() {
+    let strategy = Rolling::default();
+    let mut scene = Scene::deployment(2).set_by(&strategy);
+    scene.pods(2, 0);
+    let mut trouble = Trouble::new(TroubleKind::Crash, "exit code 1");
+    trouble.restarts = 1;
+    scene.sick_pod(trouble);
+    wait(scene.ask(&strategy));
+    scene.snapshot.pods.last_mut().unwrap().trouble.as_mut().unwrap().restarts = 2;
+    assert!(matches!(reason(scene.ask(&strategy)), Reason::PodsFailing { .. }));
+}
+
+#[test]
+fn a_missing_image_is_tolerated_for_ten_seconds() {
+    let strategy = Rolling::default();
+    let mut scene = Scene::deployment(2).set_by(&strategy);
+    scene.pods(2, 0);
+    scene.sick_pod(Trouble::new(TroubleKind::Image, "not found"));
+    let end = later(scene.now, Duration::from_secs(10));
+    assert_eq!(wait(scene.ask(&strategy)).until, Some(end), "it wakes up when the time is over");
+    scene.pass(10);
+    let Reason::PodsFailing { message, .. } = reason(scene.ask(&strategy)) else { panic!() };
+    assert_eq!(message, "image: not found");
+}
+
+#[test]
+fn a_sick_old_pod_does_not_stop_its_own_hotfix() {
+    let strategy = Rolling::default();
+    let mut scene = Scene::deployment(2).set_by(&strategy);
+    scene.pods(2, 1);
+    let mut trouble = Trouble::new(TroubleKind::Crash, "exit code 1");
+    trouble.restarts = 100;
+    scene.snapshot.pods[0].trouble = Some(trouble);
+    scene.pass(60);
+    wait(scene.ask(&strategy));
+}
+
+#[test]
+fn refused_pods_end_it_with_the_clusters_own_words() {
+    let strategy = Rolling::default();
+    let mut scene = Scene::deployment(2).set_by(&strategy);
+    scene.pods(2, 0);
+    scene.workload().replica_failure = Some("exceeded quota: pods".into());
+    scene.pass(0);
+    wait(scene.ask(&strategy));
+    scene.pass(10);
+    let message = "exceeded quota: pods".to_owned();
+    assert_eq!(reason(scene.ask(&strategy)), Reason::CannotCreatePods { message });
+}
+
+#[test]
+fn no_progress_ends_it_at_the_deadline_and_progress_moves_the_deadline() {
+    let strategy = rolling(RollingConfig::default().progress_deadline(Duration::from_secs(100)));
+    let mut scene = Scene::deployment(3).set_by(&strategy);
+    scene.pods(3, 0);
+    scene.pass(99);
+    wait(scene.ask(&strategy));
+    scene.pods(3, 1);
+    scene.pass(99);
+    wait(scene.ask(&strategy));
+    scene.pass(1);
+    assert!(matches!(reason(scene.ask(&strategy)), Reason::DeadlineExceeded { .. }));
+}
+
+#[test]
+fn the_controllers_own_deadline_ends_it() {
+    let strategy = Rolling::default();
+    let mut scene = Scene::deployment(3).set_by(&strategy);
+    scene.pods(3, 0);
+    let message = "ReplicaSet has timed out progressing".to_owned();
+    scene.workload().completion = Completion::DeadlineExceeded { message: message.clone() };
+    assert_eq!(reason(scene.ask(&strategy)), Reason::DeadlineExceeded { message });
+}
+
+#[test]
+fn a_foreign_pause_is_waited_for_and_not_undone() {
+    let strategy = Rolling::default();
+    let mut scene = Scene::deployment(3).set_by(&strategy);
+    scene.workload().paused = true;
+    scene.pass(100_000);
+    assert!(wait(scene.ask(&strategy)).what.contains("someone paused it"));
+}
+
+#[test]
+fn an_operators_pause_stops_the_controller_and_resume_lets_it_go_on() {
+    let strategy = Rolling::default();
+    let mut scene = Scene::deployment(3).set_by(&strategy);
+    scene.pods(3, 1);
+    scene.record(Event::Commanded(Command::Pause));
+    assert_eq!(scene.ask(&strategy), Decision::Apply(Step::Pause));
+    assert_eq!(wait(scene.settle_with(&strategy)).phase, "paused");
+    scene.record(Event::Commanded(Command::Resume));
+    assert_eq!(scene.ask(&strategy), Decision::Apply(Step::Resume));
+}
+
+#[test]
+fn a_stage_limits_the_surge_pauses_bakes_and_widens() {
+    let strategy = staged();
+    let mut scene = Scene::deployment(6).set_by(&strategy);
+    assert_eq!(scene.workload().settings.max_surge, count(1), "no more than the stage");
+    scene.pods(6, 0);
+    assert_eq!(wait(scene.settle_with(&strategy)).phase, "stage");
+    scene.pods(6, 1);
+    assert_eq!(scene.ask(&strategy), Decision::Apply(Step::Pause));
+    let baking = wait(scene.settle_with(&strategy));
+    assert_eq!((&*baking.phase, baking.gates), ("bake", Gating::Open));
+    scene.pass(60);
+    let converging = wait(scene.settle_with(&strategy));
+    assert_eq!(converging.phase, "converge");
+    assert!(!scene.workload().paused);
+    assert_eq!(scene.workload().settings.max_surge, count(3), "the full surge for the rest");
+    scene.pods(0, 6);
+    assert_eq!(scene.settle_with(&strategy), Decision::Finish);
+}
+
+#[test]
+fn a_stage_that_is_not_ready_does_not_bake() {
+    let strategy = staged();
+    let mut scene = Scene::deployment(6).set_by(&strategy);
+    scene.pods(6, 1);
+    scene.snapshot.pods.last_mut().unwrap().ready = false;
+    scene.settle();
+    scene.pass(60);
+    assert_eq!(wait(scene.settle_with(&strategy)).phase, "stage");
+}
+
+#[test]
+fn a_stage_of_all_pods_is_no_stage() {
+    let strategy = rolling(RollingConfig::default().stage(Stage::new(6, Duration::ZERO)));
+    let mut scene = Scene::deployment(6).set_by(&strategy);
+    scene.pods(5, 1);
+    assert_eq!(wait(scene.settle_with(&strategy)).phase, "converge");
+}
+
+#[test]
+fn a_stateful_set_stages_by_partition() {
+    let strategy = staged();
+    let mut scene = Scene::new(WorkloadKind::StatefulSet, 5).set_by(&strategy);
+    assert_eq!(scene.workload().settings.partition, Some(4));
+    scene.pods(4, 1);
+    assert_eq!(wait(scene.settle_with(&strategy)).phase, "bake");
+    scene.pass(60);
+    assert_eq!(wait(scene.settle_with(&strategy)).phase, "converge");
+    assert_eq!(scene.workload().settings.partition, Some(0));
+}
+
+#[test]
+fn a_daemon_set_has_no_stage() {
+    assert!(staged().supports(WorkloadKind::DaemonSet).unwrap_err().contains("soak"));
+    assert!(Rolling::default().supports(WorkloadKind::DaemonSet).is_ok());
+}
+
+#[test]
+fn the_soak_waits_for_time_and_gates_and_a_failure_turns_back() {
+    let strategy = rolling(RollingConfig::default().soak(Duration::from_secs(300)));
+    let mut scene = Scene::deployment(2).set_by(&strategy);
+    scene.pods(0, 2);
+    scene.gates.insert("errors".into(), GateRecord::new(Side::New, GatePolicy::default()));
+    let soaking = wait(scene.settle_with(&strategy));
+    assert_eq!((&*soaking.phase, soaking.gates), ("soak", Gating::Open));
+    scene.pass(300);
+    // The time is over, but the gate has never said that all is well.
+    assert_eq!(wait(scene.settle_with(&strategy)).what, "waiting for gate errors");
+    let now = scene.now;
+    scene.gates.get_mut("errors").unwrap().note(now, Verdict::Fail("2%".into()));
+    assert!(matches!(reason(scene.ask(&strategy)), Reason::GateFailed { .. }));
+    scene.gates.get_mut("errors").unwrap().note(now, Verdict::Pass("0%".into()));
+    assert_eq!(scene.settle_with(&strategy), Decision::Finish);
+}
+
+#[test]
+fn promote_skips_bake_and_soak_but_not_convergence() {
+    let strategy = rolling(RollingConfig::default().soak(Duration::from_secs(300)));
+    let mut scene = Scene::deployment(2).set_by(&strategy);
+    scene.record(Event::Commanded(Command::Promote));
+    scene.pods(1, 1);
+    assert_eq!(wait(scene.settle_with(&strategy)).phase, "converge");
+    scene.pods(0, 2);
+    assert_eq!(scene.settle_with(&strategy), Decision::Finish);
+}
+
+#[test]
+fn settings_without_a_chance_are_refused() {
+    let config = RollingConfig::default;
+    assert_eq!(Rolling::new(config().max_surge(0)).unwrap_err(), InvalidRolling::NoSurge);
+    let empty = Stage::new(0, Duration::ZERO);
+    assert_eq!(Rolling::new(config().stage(empty)).unwrap_err(), InvalidRolling::EmptyStage);
+    let no_time = config().progress_deadline(Duration::ZERO);
+    assert_eq!(Rolling::new(no_time).unwrap_err(), InvalidRolling::NoTime);
+}
+
+#[test]
+fn a_drain_is_rounded_up_to_whole_seconds_of_grace() {
+    let strategy = rolling(RollingConfig::default().drain(Duration::from_millis(9_500)));
+    assert_eq!(strategy.drain_seconds(), Some(10));
+}
+
+proptest! {
+    /// Whatever the cluster looks like, forward or back, no step breaks a safety rule.
+    #[test]
+    fn no_step_breaks_a_safety_rule(
+        kind in prop_oneof![
+            Just(WorkloadKind::Deployment), Just(WorkloadKind::StatefulSet), Just(WorkloadKind::DaemonSet)
+        ],
+        replicas in 0_u32..12,
+        (old, new) in (0_u32..12, 0_u32..12),
+        (set, back, paused, ours, unready) in any::<(bool, bool, bool, bool, bool)>(),
+        surge in prop_oneof![(1_u32..8).prop_map(Amount::Count), Just("50%".parse().unwrap())],
+        stage in prop::option::of((1_u32..5).prop_map(|first| Stage::new(first, Duration::ZERO))),
+    ) {
+        let mut config = RollingConfig::default().max_surge(surge);
+        config.stage = stage.filter(|_| kind != WorkloadKind::DaemonSet);
+        let strategy = rolling(config);
+        let mut scene = Scene::new(kind, replicas);
+        if set {
+            scene = scene.set_by(&strategy);
+        }
+        if back {
+            scene.record(Event::RollbackStarted(Reason::Aborted { message: String::new() }));
+        }
+        scene.pods(old, new);
+        scene.state.paused = ours;
+        scene.workload().paused = paused;
+        if unready && let Some(pod) = scene.snapshot.pods.first_mut() {
+            pod.ready = false;
+            scene.settle();
+        }
+        for _ in 0..6 {
+            let seen = scene.seen();
+            let decision = match seen.state().phase {
+                Phase::RollingBack(_) => strategy.unwind(&seen),
+                Phase::Finished(_) | Phase::Progressing => strategy.next(&seen),
+            };
+            match decision {
+                Decision::Apply(step) => {
+                    prop_assert_eq!(invariant::check(&step, &seen), Ok(()));
+                    scene.perform(step);
+                }
+                Decision::Reach(milestone) => scene.record(Event::Reached(milestone)),
+                Decision::Finish | Decision::RollBack(_) | Decision::Wait(_) => break,
+            }
+        }
+    }
+}
