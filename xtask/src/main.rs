@@ -6,6 +6,11 @@
 )]
 
 mod bench;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -21,10 +26,16 @@ enum Command {
     /// Measures what the documentation claims.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Runs everything that a change has to pass.
+    Test(test::Args),
+    /// Checks the rules of this project that no compiler knows.
+    Tidy,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
-        Command::Bench(bench) => bench.run(),
+        Command::Bench(bench) => bench.run().map(|()| ExitCode::SUCCESS),
+        Command::Test(args) => test::run(&args),
+        Command::Tidy => tidy::run(),
     }
 }

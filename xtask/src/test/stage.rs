@@ -1,0 +1,294 @@
+//! One stage: the commands it runs, and how it ended.
+
+use std::fmt;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::test::machine::{Machine, Part};
+use crate::workspace;
+
+/// Commands that stand or fall together.
+#[derive(Clone, Debug)]
+pub(super) struct Stage {
+    /// Name, for `--stage`.
+    pub(super) name: &'static str,
+    /// What it checks, in words.
+    pub(super) about: &'static str,
+    /// What the machine must have.
+    pub(super) needs: Option<Part>,
+    /// Whether a run without a single test is a failure.
+    pub(super) tests: Tests,
+    /// What is run, one after the other.
+    pub(super) calls: Vec<Call>,
+}
+
+/// Whether the commands of a stage run tests.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Tests {
+    /// They do; their numbers are added up, and none at all is a failure.
+    Counted,
+    /// They do not.
+    None,
+}
+
+/// A call of cargo or of another program.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Call {
+    program: Option<&'static str>,
+    args: Vec<String>,
+    env: Vec<(&'static str, String)>,
+}
+
+/// How a stage ended.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Ended {
+    /// The stage.
+    pub(super) name: &'static str,
+    /// How.
+    #[serde(flatten)]
+    pub(super) end: End,
+    /// How long it took.
+    #[serde(rename = "ms", serialize_with = "milliseconds")]
+    pub(super) time: Duration,
+    /// Numbers of tests.
+    #[serde(skip_serializing_if = "Counts::is_empty")]
+    pub(super) tests: Counts,
+}
+
+/// The ways in which a stage ends.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(tag = "end", rename_all = "kebab-case")]
+pub(super) enum End {
+    /// Something is wrong.
+    Failed { problem: String },
+    /// The machine lacks a part.
+    LeftOut { lacks: &'static str, install: &'static str },
+    /// A stage before it failed.
+    NotRun,
+    /// All is well.
+    Passed,
+}
+
+/// Numbers of tests.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub(super) struct Counts {
+    pub(super) passed: u64,
+    pub(super) failed: u64,
+    pub(super) ignored: u64,
+}
+
+impl Stage {
+    /// Runs the stage, unless the machine lacks what it needs.
+    pub(super) fn run(&self, machine: &Machine) -> Ended {
+        let begun = Instant::now();
+        let mut tests = Counts::default();
+        let end = match self.needs {
+            Some(part) if !machine.has(part) => {
+                End::LeftOut { lacks: part.program, install: part.install }
+            }
+            _ => match self.run_calls(&mut tests) {
+                Ok(()) => End::Passed,
+                Err(error) => End::Failed { problem: format!("{error:#}") },
+            },
+        };
+        Ended { name: self.name, end, time: begun.elapsed(), tests }
+    }
+
+    fn run_calls(&self, tests: &mut Counts) -> anyhow::Result<()> {
+        for call in &self.calls {
+            call.run(tests)?;
+        }
+        if self.tests == Tests::Counted && tests.passed + tests.failed == 0 {
+            bail!("not a single test was run");
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.about)?;
+        if let Some(part) = self.needs {
+            write!(f, " (needs {})", part.program)?;
+        }
+        self.calls.iter().try_for_each(|call| write!(f, "\n    {call}"))
+    }
+}
+
+impl Call {
+    /// Calls cargo with arguments that are separated by spaces.
+    pub(super) fn cargo(args: &str) -> Self {
+        Self { args: args.split_whitespace().map(str::to_owned).collect(), ..Self::default() }
+    }
+
+    /// Calls another program.
+    pub(super) fn program(program: &'static str, args: &str) -> Self {
+        Self { program: Some(program), ..Self::cargo(args) }
+    }
+
+    /// Sets a variable of the environment.
+    pub(super) fn env(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.env.push((name, value.into()));
+        self
+    }
+
+    /// Runs it; passes its output on and adds the tests up that it reports.
+    fn run(&self, tests: &mut Counts) -> anyhow::Result<()> {
+        let mut command = Command::new(self.program.map_or_else(workspace::cargo, Into::into));
+        command.args(&self.args).current_dir(workspace::root()).stdin(Stdio::null());
+        command.stdout(Stdio::piped());
+        // What cargo told this program about itself would make build scripts run again.
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+                command.env_remove(&name);
+            }
+        }
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        let mut child = command.spawn().with_context(|| format!("failed to start {self}"))?;
+        if let Some(output) = child.stdout.take() {
+            for line in BufReader::new(output).split(b'\n') {
+                let line = line?;
+                let line = String::from_utf8_lossy(&line);
+                println!("{line}");
+                tests.add(&line);
+            }
+        }
+        let status = child.wait().with_context(|| format!("failed to wait for {self}"))?;
+        if !status.success() {
+            bail!("{self} ended with {status}");
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in &self.env {
+            write!(f, "{name}='{value}' ")?;
+        }
+        write!(f, "{} {}", self.program.unwrap_or("cargo"), self.args.join(" "))
+    }
+}
+
+impl Counts {
+    /// Adds the numbers of a closing line of the test harness up; leaves other lines alone.
+    fn add(&mut self, line: &str) {
+        let Some(rest) = line.strip_prefix("test result: ") else { return };
+        for part in rest.split([';', '.']) {
+            let mut words = part.split_whitespace();
+            let (number, what) =
+                (words.next().and_then(|word| word.parse::<u64>().ok()), words.next());
+            match (number, what) {
+                (Some(number), Some("passed")) => self.passed += number,
+                (Some(number), Some("failed")) => self.failed += number,
+                (Some(number), Some("ignored")) => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+
+    /// Adds other numbers.
+    pub(super) fn join(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+    }
+
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Ended {
+    /// A stage that another one kept from running.
+    pub(super) fn not_run(name: &'static str) -> Self {
+        Self { name, end: End::NotRun, time: Duration::ZERO, tests: Counts::default() }
+    }
+
+    /// Tells whether it fails the whole: a stage that was left out does where all are asked for.
+    pub(super) fn is_failure(&self, all: bool) -> bool {
+        match self.end {
+            End::Failed { .. } => true,
+            End::LeftOut { .. } => all,
+            End::NotRun | End::Passed => false,
+        }
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.time.as_secs_f64();
+        match &self.end {
+            End::Failed { problem } => {
+                write!(f, "{}: FAILED after {seconds:.1} s: {problem}", self.name)
+            }
+            End::LeftOut { lacks, install } => {
+                write!(f, "{}: left out, {lacks} is missing; to get it: {install}", self.name)
+            }
+            End::NotRun => write!(f, "{}: not run", self.name),
+            End::Passed if self.tests.is_empty() => write!(f, "{}: ok, {seconds:.1} s", self.name),
+            End::Passed => {
+                let Counts { passed, ignored, .. } = self.tests;
+                write!(f, "{}: ok, {seconds:.1} s, {passed} tests, {ignored} ignored", self.name)
+            }
+        }
+    }
+}
+
+fn milliseconds<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Call, Counts, End, Stage, Tests};
+    use crate::test::machine::{MDBOOK, Machine};
+
+    fn stage(calls: Vec<Call>) -> Stage {
+        Stage { name: "a", about: "checks a", needs: None, tests: Tests::None, calls }
+    }
+
+    #[test]
+    fn a_command_that_fails_fails_its_stage() {
+        let ended = stage(vec![Call::cargo("no-such-command")]).run(&Machine::here());
+        assert!(matches!(ended.end, End::Failed { .. }), "{:?}", ended.end);
+        assert!(ended.is_failure(false));
+    }
+
+    #[test]
+    fn a_command_that_succeeds_passes() {
+        assert_eq!(stage(vec![Call::cargo("--version")]).run(&Machine::here()).end, End::Passed);
+    }
+
+    #[test]
+    fn tests_that_do_not_run_fail_their_stage() {
+        let stage = Stage { tests: Tests::Counted, ..stage(vec![Call::cargo("--version")]) };
+        let problem = "not a single test was run".to_owned();
+        assert_eq!(stage.run(&Machine::here()).end, End::Failed { problem });
+    }
+
+    #[test]
+    fn a_missing_part_fails_only_where_all_are_asked_for() {
+        let stage = Stage { needs: Some(MDBOOK), ..stage(vec![]) };
+        let ended = stage.run(&Machine::bare());
+        assert!(matches!(ended.end, End::LeftOut { .. }), "{:?}", ended.end);
+        assert!(!ended.is_failure(false));
+        assert!(ended.is_failure(true));
+    }
+
+    #[test]
+    fn closing_lines_are_added_up() {
+        let mut counts = Counts::default();
+        counts.add("test result: ok. 12 passed; 0 failed; 3 ignored; 0 measured; 1 filtered out; finished in 0.02s");
+        counts
+            .add("test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out");
+        counts.add("test a_fact ... ok");
+        assert_eq!(counts, Counts { passed: 13, failed: 2, ignored: 3 });
+    }
+}

@@ -1,0 +1,132 @@
+//! The list of stages.
+
+use anyhow::bail;
+
+use crate::test::machine::{CARGO_DENY, MDBOOK};
+use crate::test::stage::{Call, Stage, Tests};
+
+/// The versions of the Kubernetes API that `zdd-kube` compiles for.
+const API_VERSIONS: &[&str] = &["v1_33", "v1_34", "v1_35", "v1_36", "v1_37"];
+
+/// Crates that are checked alone with each of these choices of features: what compiles in the
+/// workspace may owe it to features that another crate asked for.
+///
+/// Those that need a version of the Kubernetes API are checked alone by the stage `kubernetes`.
+const ALONE: &[(&str, &[&str])] = &[
+    ("zdd-core", &[""]),
+    ("zdd-strategies", &[""]),
+    ("zdd-load", &["", "--all-features"]),
+    ("zdd-shutdown", &["", "--no-default-features", "--all-features"]),
+];
+
+/// Returns the stages to run, in order: cheap ones first, then those that share builds.
+pub(super) fn chosen(names: &[String], seeds: Option<u64>) -> anyhow::Result<Vec<Stage>> {
+    let mut stages = all();
+    if let Some(name) = names.iter().find(|name| stages.iter().all(|stage| stage.name != **name)) {
+        let known: Vec<_> = stages.iter().map(|stage| stage.name).collect();
+        bail!("there is no stage {name}; there are: {}", known.join(", "));
+    }
+    stages.retain(|stage| names.is_empty() || names.iter().any(|name| name == stage.name));
+    stages.extend(seeds.map(fault_harness));
+    Ok(stages)
+}
+
+fn all() -> Vec<Stage> {
+    let plain = |name, about, calls| Stage { name, about, needs: None, tests: Tests::None, calls };
+    vec![
+        plain("fmt", "source is formatted", vec![Call::cargo("fmt --all -- --check")]),
+        plain("tidy", "the project's own rules", vec![Call::cargo("xtask tidy")]),
+        Stage {
+            needs: Some(CARGO_DENY),
+            ..plain(
+                "deny",
+                "licences, sources and bans of dependencies",
+                vec![Call::cargo(
+                    "deny --offline check --hide-inclusion-graph bans licenses sources",
+                )],
+            )
+        },
+        Stage {
+            needs: Some(MDBOOK),
+            ..plain("book", "the book builds", vec![Call::program("mdbook", "build docs")])
+        },
+        Stage {
+            tests: Tests::Counted,
+            ..plain(
+                "tests",
+                "unit, integration and documentation tests",
+                vec![Call::cargo("test --workspace --no-fail-fast")],
+            )
+        },
+        plain(
+            "clippy",
+            "no warnings in the workspace",
+            vec![Call::cargo("clippy --workspace --all-targets -- -D warnings")],
+        ),
+        plain("alone", "no warnings in each crate on its own", alone()),
+        plain("kubernetes", "every version of the Kubernetes API compiles", api_versions()),
+        plain("doc", "no warnings in the documentation", documentation()),
+    ]
+}
+
+fn alone() -> Vec<Call> {
+    let choices =
+        ALONE.iter().flat_map(|(name, choices)| choices.iter().map(move |choice| (name, choice)));
+    choices
+        .map(|(name, choice)| Call::cargo(&format!("clippy -p {name} {choice} -- -D warnings")))
+        .collect()
+}
+
+fn api_versions() -> Vec<Call> {
+    let check = |version| {
+        let features = format!("zdd-kube/k8s-openapi/{version}");
+        Call::cargo(&format!("clippy -p zdd-kube --lib --features {features} -- -D warnings"))
+    };
+    API_VERSIONS.iter().map(check).collect()
+}
+
+fn documentation() -> Vec<Call> {
+    let strict = |args| Call::cargo(args).env("RUSTDOCFLAGS", "-D warnings");
+    vec![strict("doc --workspace --no-deps")]
+}
+
+/// Random plans of faults, as many as asked for: see CONTRIBUTING.md.
+fn fault_harness(seeds: u64) -> Stage {
+    let packages = "-p zdd-strategies -p zdd-kube";
+    let call = Call::cargo(&format!("test --release {packages} --test it -- fault"));
+    Stage {
+        name: "seeds",
+        about: "random plans of faults",
+        needs: None,
+        tests: Tests::Counted,
+        calls: vec![call.env("ZDD_SEEDS", seeds.to_string())],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chosen;
+
+    fn names(chosen: &[crate::test::stage::Stage]) -> Vec<&'static str> {
+        chosen.iter().map(|stage| stage.name).collect()
+    }
+
+    #[test]
+    fn an_unknown_stage_is_refused_with_the_known_ones() {
+        let error = chosen(&["speed".into()], None).unwrap_err().to_string();
+        assert!(error.starts_with("there is no stage speed; there are: fmt, tidy"), "{error}");
+    }
+
+    #[test]
+    fn chosen_stages_keep_their_order() {
+        let stages = chosen(&["doc".into(), "fmt".into()], None).unwrap();
+        assert_eq!(names(&stages), ["fmt", "doc"]);
+    }
+
+    #[test]
+    fn seeds_add_a_stage_that_gets_their_number() {
+        let stages = chosen(&["fmt".into()], Some(20_000)).unwrap();
+        assert_eq!(names(&stages), ["fmt", "seeds"]);
+        assert!(stages[1].to_string().contains("ZDD_SEEDS='20000'"), "{}", stages[1]);
+    }
+}
