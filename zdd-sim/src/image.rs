@@ -4,10 +4,19 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+#[cfg(feature = "process")]
+use crate::process::{ProcessImage, ServiceImage};
+
 /// What stands behind an image name.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Image {
+    /// A program on this machine, run as a child process.
+    #[cfg(feature = "process")]
+    Process(ProcessImage),
+    /// A service inside this process.
+    #[cfg(feature = "process")]
+    Service(ServiceImage),
     /// A program that exists in virtual time only.
     Simulated(Behaviour),
 }
@@ -17,6 +26,10 @@ impl Image {
     #[must_use]
     pub fn kind(&self) -> RuntimeKind {
         match self {
+            #[cfg(feature = "process")]
+            Self::Process(_) => RuntimeKind::Process,
+            #[cfg(feature = "process")]
+            Self::Service(_) => RuntimeKind::Service,
             Self::Simulated(_) => RuntimeKind::Simulated,
         }
     }
@@ -25,6 +38,8 @@ impl Image {
     #[must_use]
     pub fn behaviour(&self) -> Option<&Behaviour> {
         match self {
+            #[cfg(feature = "process")]
+            Self::Process(_) | Self::Service(_) => None,
             Self::Simulated(behaviour) => Some(behaviour),
         }
     }

@@ -94,7 +94,13 @@ impl Kubelet {
 
     /// Takes in what a runtime reports; returns the pod that has to be looked at.
     pub(crate) fn take(&mut self, report: Report, time: &str) -> Option<Place> {
-        let place = self.places.get(&report.id.pod)?.clone();
+        let Some(place) = self.places.get(&report.id.pod).cloned() else {
+            // The last word of a pod that was removed by force.
+            if matches!(report.event, RuntimeEvent::Exited { .. }) {
+                self.runtimes.values_mut().for_each(|runtime| runtime.forget(&report.id));
+            }
+            return None;
+        };
         let now = self.now;
         let pod = self.pods.get_mut(&place)?;
         let container = pod.containers.iter_mut().find(|c| c.name == report.id.container)?;

@@ -37,12 +37,10 @@ pub use probe::ProbeError;
 #[cfg(feature = "process")]
 pub use process::{
     AddressBlock, AddressError, ContainerEvent, ContainerRuntime, EnvironmentError, Exit, LogLine,
-    ProbeKind, ProcessImage, RealImage, ServiceError, ServiceImage, ServicePod, StartError, Stream,
+    ProbeKind, ProcessImage, ServiceError, ServiceImage, ServicePod, StartError, Stream,
 };
 #[cfg(feature = "process")]
-pub use proxy::{
-    Backend, BackendCounts, Proxy, ProxyCounts, ProxyError, RouteTable, ServiceCounts, ServicePort,
-};
+pub use proxy::{BackendCounts, Proxy, ProxyCounts, ProxyError, ServiceCounts, ServicePort};
 pub use store::{Change, Deletion, Entry, Part, Place, Propagation, Store, StoreError};
 
 #[cfg(all(feature = "process", not(unix)))]

@@ -43,23 +43,26 @@ mod group;
 mod guard;
 mod image;
 mod launch;
+mod node;
 mod orders;
 mod output;
 mod running;
 
 pub use address::{AddressBlock, AddressError};
-use container::{Container, Reporter};
+use container::{Container, Reporter, Sink};
 pub use container::{ContainerEvent, ProbeKind};
 pub use environment::EnvironmentError;
 use guard::Guard;
-pub use image::{ProcessImage, RealImage, ServiceError, ServiceImage, ServicePod};
+pub use image::{ProcessImage, ServiceError, ServiceImage, ServicePod};
 pub(crate) use launch::Launch;
+pub(crate) use node::RealContainers;
 use orders::Orders;
 use output::Log;
 pub use output::{LogLine, Stream};
 pub use running::Exit;
 use running::{Control, Running};
 
+use crate::image::Image;
 use crate::kubelet::ContainerId;
 use crate::probe::{Checks, ProbeError, Target};
 
@@ -90,11 +93,20 @@ pub enum StartError {
         /// The container's name.
         container: String,
     },
+    /// The pod cannot be read as one.
+    #[error("failed to read the pod")]
+    Pod(#[source] serde_json::Error),
     /// The container already runs.
     #[error("container {container:?} of pod {pod} already runs")]
     Running {
         /// The pod's name.
         pod: String,
+        /// The container's name.
+        container: String,
+    },
+    /// A simulated image runs in virtual time, not here.
+    #[error("the image of container {container:?} is a simulated one")]
+    Simulated {
         /// The container's name.
         container: String,
     },
@@ -118,7 +130,9 @@ impl StartError {
             }
             Self::Guard(_)
             | Self::NoContainer { .. }
+            | Self::Pod(_)
             | Self::Running { .. }
+            | Self::Simulated { .. }
             | Self::Spawn { .. } => "RunContainerError",
         }
     }
@@ -126,7 +140,7 @@ impl StartError {
 
 /// Runs containers. See the [module documentation](self) for what it does and does not do.
 pub struct ContainerRuntime {
-    events: mpsc::UnboundedSender<(ContainerId, ContainerEvent)>,
+    events: Sink,
     entries: Mutex<BTreeMap<ContainerId, Entry>>,
     guard: OnceLock<Arc<Guard>>,
     tasks: TaskTracker,
@@ -150,14 +164,22 @@ impl ContainerRuntime {
     #[must_use]
     pub fn new() -> (Self, mpsc::UnboundedReceiver<(ContainerId, ContainerEvent)>) {
         let (events, receiver) = mpsc::unbounded_channel();
-        let runtime = Self {
+        let runtime = Self::reporting(Arc::new(move |id, event| {
+            // Nobody listens any more when the receiver is gone; containers still end in order.
+            let _ = events.send((id.clone(), event));
+        }));
+        (runtime, receiver)
+    }
+
+    /// Creates a runtime that hands its events to a function, from any thread.
+    pub(crate) fn reporting(events: Sink) -> Self {
+        Self {
             events,
             entries: Mutex::default(),
             guard: OnceLock::new(),
             tasks: TaskTracker::new(),
             end: CancellationToken::new(),
-        };
-        (runtime, receiver)
+        }
     }
 
     /// Starts a run of a container of `pod`, which has the address `ip`.
@@ -170,7 +192,7 @@ impl ContainerRuntime {
         &self,
         pod: &core::Pod,
         container: &str,
-        image: &RealImage,
+        image: &Image,
         ip: IpAddr,
     ) -> Result<(), StartError> {
         let spec = find(pod, container)?;
@@ -186,8 +208,11 @@ impl ContainerRuntime {
             return Err(StartError::Running { pod, container });
         }
         let (running, launch) = match image {
-            RealImage::Process(image) => self.process(pod, spec, image, ip, &entry.log)?,
-            RealImage::Service(image) => (service(pod, spec, image, ip, &entry.log)?, None),
+            Image::Process(image) => self.process(pod, spec, image, ip, &entry.log)?,
+            Image::Service(image) => (service(pod, spec, image, ip, &entry.log)?, None),
+            Image::Simulated(_) => {
+                return Err(StartError::Simulated { container: container.to_owned() });
+            }
         };
         let run = Run {
             orders: Orders::new(),
@@ -198,7 +223,7 @@ impl ContainerRuntime {
         let container = Container {
             checks,
             target: Target { ip, launch },
-            reporter: Reporter { id, events: self.events.clone() },
+            reporter: Reporter { id, events: Arc::clone(&self.events) },
             orders: run.orders.clone(),
             grace: Duration::from_secs(grace.and_then(|s| u64::try_from(s).ok()).unwrap_or(30)),
         };
@@ -211,35 +236,26 @@ impl ContainerRuntime {
         Ok(())
     }
 
-    /// Orders all containers of a pod to stop within `grace`; a later order can only shorten it.
+    /// Orders a container to stop within `grace`; a later order can only shorten it.
     ///
     /// Returns at once; [`ContainerEvent::Exited`] tells the end.
-    pub fn stop(&self, pod_uid: &str, grace: Duration) {
-        for (id, entry) in self.entries().iter() {
-            if &*id.pod == pod_uid
-                && let Some(run) = &entry.run
-            {
-                run.orders.stop(grace);
-            }
+    pub fn stop(&self, id: &ContainerId, grace: Duration) {
+        if let Some(run) = self.entries().get(id).and_then(|entry| entry.run.as_ref()) {
+            run.orders.stop(grace);
         }
     }
 
-    /// Kills all containers of a pod and forgets their logs.
-    pub fn forget(&self, pod_uid: &str) {
-        self.entries().retain(|id, entry| {
-            let keep = &*id.pod != pod_uid;
-            if !keep && let Some(run) = &entry.run {
-                run.control.kill();
-            }
-            keep
-        });
+    /// Kills a container, if it runs, and forgets its log.
+    pub fn forget(&self, id: &ContainerId) {
+        if let Some(run) = self.entries().remove(id).and_then(|entry| entry.run) {
+            run.control.kill();
+        }
     }
 
     /// Returns the last output of a container, of all its runs.
     #[must_use]
-    pub fn logs(&self, pod_uid: &str, container: &str) -> Vec<LogLine> {
-        let id = ContainerId { pod: pod_uid.into(), container: container.into() };
-        self.entries().get(&id).map(|entry| entry.log.lines()).unwrap_or_default()
+    pub fn logs(&self, id: &ContainerId) -> Vec<LogLine> {
+        self.entries().get(id).map(|entry| entry.log.lines()).unwrap_or_default()
     }
 
     /// Kills all containers and waits until they are gone; their last events are sent.

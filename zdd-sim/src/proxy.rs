@@ -1,14 +1,14 @@
 //! A data plane on real sockets: one listener per Service port, which does per
 //! TCP connection what kube-proxy does per connection-tracking entry.
 //!
-//! - Each new connection takes a random backend from the route table of that moment; a connection
+//! - Each new connection takes a random endpoint from the routes of that moment; a connection
 //!   that exists stays on its backend until one side ends it, whatever the table says later.
 //! - A backend that refuses is a refusal for the client. The proxy never tries another one:
 //!   a data plane that retries would hide the loss that it is here to count.
 //! - A half-close is passed on as a half-close, and a reset as a reset.
 //!
-//! The route table comes in through a [`watch`] channel, so that its lag behind the EndpointSlices
-//! is the business of whoever feeds it.
+//! The routes come from [`Cluster::routes`](crate::Cluster::routes): they lag behind the
+//! EndpointSlices as the cluster's data plane does, and stand still when it is frozen.
 //!
 //! One difference to kube-proxy cannot be helped in user space: the client's handshake completes
 //! before the backend is asked. Where a node would answer the SYN with a refusal, the client here
@@ -29,11 +29,13 @@ use tokio_util::task::TaskTracker;
 mod connection;
 mod counts;
 mod relay;
-mod table;
+mod service_port;
 
 use connection::Frontend;
 pub use counts::{BackendCounts, ProxyCounts, ServiceCounts};
-pub use table::{Backend, RouteTable, ServicePort};
+pub use service_port::ServicePort;
+
+use crate::dataplane::routes::Routes;
 
 /// Room for bursts of fresh connections; the kernel caps it at `somaxconn`.
 const BACKLOG: u32 = 4096;
@@ -61,7 +63,7 @@ pub enum ProxyError {
 ///
 /// Dropping it closes all listeners and resets all connections.
 pub struct Proxy {
-    routes: watch::Receiver<Arc<RouteTable>>,
+    routes: watch::Receiver<Arc<Routes>>,
     counters: counts::Counters,
     tasks: TaskTracker,
     end: CancellationToken,
@@ -70,7 +72,7 @@ pub struct Proxy {
 impl Proxy {
     /// Creates a proxy that follows `routes`.
     #[must_use]
-    pub fn new(routes: watch::Receiver<Arc<RouteTable>>) -> Self {
+    pub fn new(routes: watch::Receiver<Arc<Routes>>) -> Self {
         Self {
             routes,
             counters: counts::Counters::default(),

@@ -15,6 +15,8 @@ use crate::controller::Controller;
 use crate::controller::context::Admission;
 use crate::image::{Images, RuntimeKind, Span};
 use crate::kubelet::{Reports, Runtime};
+#[cfg(feature = "process")]
+use crate::process::RealContainers;
 use crate::store::Store;
 
 /// How long after a change each controller looks at it.
@@ -148,7 +150,7 @@ impl ClusterBuilder {
         self
     }
 
-    /// Adds a runtime for a kind of images.
+    /// Adds a runtime for a kind of images, or replaces the one that is there.
     #[must_use]
     pub fn runtime<R: Runtime + 'static>(
         mut self,
@@ -179,6 +181,10 @@ impl ClusterBuilder {
             (self.images, self.latencies, self.admission),
             (&reports, self.seed, self.writes_events),
         );
+        #[cfg(feature = "process")]
+        for kind in [RuntimeKind::Process, RuntimeKind::Service] {
+            engine.add_runtime(kind, Box::new(RealContainers::new(reports.clone())));
+        }
         for (kind, make) in self.runtimes {
             engine.add_runtime(kind, make(reports.clone()));
         }

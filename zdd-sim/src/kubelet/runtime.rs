@@ -29,6 +29,23 @@ pub trait Runtime: fmt::Debug + Send {
     /// A second call may only shorten the grace.
     fn stop(&mut self, id: &ContainerId, grace: Duration);
 
+    /// Forgets a container that has ended and will not be started again, and its output.
+    fn forget(&mut self, id: &ContainerId) {
+        let _ = id;
+    }
+
+    /// Returns the last lines of a container's output.
+    fn logs(&self, id: &ContainerId) -> Vec<String> {
+        let _ = id;
+        Vec::new()
+    }
+
+    /// Tells whether [`Runtime::stop`] runs the preStop hook, within its grace and before
+    /// SIGTERM. If not, the kubelet waits as long as the hook would take and stops then.
+    fn runs_pre_stop(&self) -> bool {
+        false
+    }
+
     /// Does what is due and returns when it wants to be called again.
     ///
     /// For runtimes that live in virtual time; those with tasks of their own need it not.
@@ -46,6 +63,14 @@ pub struct ContainerId {
     pub pod: Arc<str>,
     /// The container's name.
     pub container: Arc<str>,
+}
+
+impl ContainerId {
+    /// Names a container by its pod's uid and its own name.
+    #[must_use]
+    pub fn new(pod_uid: impl Into<Arc<str>>, container: impl Into<Arc<str>>) -> Self {
+        Self { pod: pod_uid.into(), container: container.into() }
+    }
 }
 
 /// What a runtime needs to start a container.

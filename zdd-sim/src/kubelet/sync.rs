@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::address::Addresses;
 use super::config::missing_reference;
 use super::container::{Container, State, ended};
 use super::runtime::{ContainerId, Start};
@@ -16,7 +15,6 @@ use crate::collection::Collection;
 use crate::controller::Next;
 use crate::controller::context::{Context, Note};
 use crate::controller::pods::has_ended;
-use crate::image::RuntimeKind;
 use crate::object::Object;
 use crate::store::{Part, Place};
 
@@ -56,6 +54,7 @@ impl Kubelet {
         let is_over = object.is_terminating() && !pod.containers.iter().any(Container::is_alive);
         if is_over && ctx.delete(&Collection::PODS, &object, Some(0)).is_ok() {
             self.places.remove(&pod.uid);
+            self.forget(&pod);
             return Next::Done;
         }
         let wake = pod.wake(object.is_terminating());
@@ -136,10 +135,13 @@ impl Kubelet {
             container.wait("CreateContainerError", message, now + RETRY);
             return;
         };
-        let ip = *pod.ip.get_or_insert_with(|| match kind {
-            RuntimeKind::Process | RuntimeKind::Service => Addresses::loopback(),
-            RuntimeKind::Simulated => self.addresses.simulated(),
-        });
+        let ip = match pod.ip.map_or_else(|| self.addresses.of(kind), Ok) {
+            Ok(ip) => *pod.ip.insert(ip),
+            Err(message) => {
+                container.wait("CreateContainerError", message, now + RETRY);
+                return;
+            }
+        };
         container.runtime = Some(kind);
         container.state = State::Starting;
         let id = ContainerId { pod: Arc::clone(&pod.uid), container: Arc::clone(&container.name) };
@@ -153,9 +155,12 @@ impl Kubelet {
         let grace = object.int("/metadata/deletionGracePeriodSeconds").unwrap_or(30);
         let grace = Duration::from_secs(grace.try_into().unwrap_or_default());
         let now = self.now;
+        let runs_hooks = |kind| self.runtimes.get(&kind).is_some_and(|r| r.runs_pre_stop());
+        let are_run = pod.containers.iter().filter_map(|c| c.runtime).any(runs_hooks);
+        let hooks = if are_run { Duration::ZERO } else { pre_stop(object) };
         let stopping = pod.stopping.get_or_insert_with(|| {
             let deadline = now + grace;
-            Stopping { deadline, term_at: now + pre_stop(object).min(grace), told: None }
+            Stopping { deadline, term_at: now + hooks.min(grace), told: None }
         });
         stopping.deadline = stopping.deadline.min(now + grace);
         stopping.term_at = stopping.term_at.min(stopping.deadline);
@@ -168,6 +173,20 @@ impl Kubelet {
         let uid = Arc::clone(&pod.uid);
         for container in pod.containers.iter().filter(|container| container.is_alive()) {
             self.tell_to_stop(&uid, container, left);
+        }
+    }
+
+    /// Frees what a pod whose containers have all ended still holds.
+    fn forget(&mut self, pod: &Pod) {
+        for container in &pod.containers {
+            let id = ContainerId::new(Arc::clone(&pod.uid), Arc::clone(&container.name));
+            if let Some(runtime) = container.runtime.and_then(|kind| self.runtimes.get_mut(&kind)) {
+                runtime.forget(&id);
+            }
+        }
+        #[cfg(feature = "process")]
+        if let Some(ip) = pod.ip {
+            self.addresses.release(ip);
         }
     }
 

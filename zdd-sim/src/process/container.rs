@@ -1,10 +1,11 @@
 //! The life of one run of a container: probes, the order to stop, the end.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -69,18 +70,25 @@ pub enum ContainerEvent {
     },
 }
 
+/// Takes in events, from any thread.
+pub(super) type Sink = Arc<dyn Fn(&ContainerId, ContainerEvent) + Send + Sync>;
+
 /// Sends a container's events.
-#[derive(Clone, Debug)]
 pub(super) struct Reporter {
     pub(super) id: ContainerId,
-    pub(super) events: mpsc::UnboundedSender<(ContainerId, ContainerEvent)>,
+    pub(super) events: Sink,
+}
+
+impl fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reporter").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 impl Reporter {
     fn report(&self, event: ContainerEvent) {
         tracing::debug!(pod = %self.id.pod, container = %self.id.container, ?event, "container");
-        // Nobody listens any more when the cluster ends; the container still ends in order.
-        let _ = self.events.send((self.id.clone(), event));
+        (self.events)(&self.id, event);
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::environment::expand;
+use crate::image::Image;
 
 /// The error of an in-process service.
 pub type ServiceError = Box<dyn std::error::Error + Send + Sync>;
@@ -135,23 +136,13 @@ impl fmt::Debug for ServiceImage {
     }
 }
 
-/// A real image: a program or a service.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum RealImage {
-    /// A child process.
-    Process(ProcessImage),
-    /// A service inside this process.
-    Service(ServiceImage),
-}
-
-impl From<ProcessImage> for RealImage {
+impl From<ProcessImage> for Image {
     fn from(image: ProcessImage) -> Self {
         Self::Process(image)
     }
 }
 
-impl From<ServiceImage> for RealImage {
+impl From<ServiceImage> for Image {
     fn from(image: ServiceImage) -> Self {
         Self::Service(image)
     }

@@ -1,6 +1,7 @@
 //! The life of one client connection: choose a backend, connect, relay, count.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::counts::{BackendCounters, ServiceCounters};
 use super::relay::{Side, relay};
-use super::table::{Backend, RouteTable, ServicePort};
+use super::service_port::ServicePort;
+use crate::dataplane::routes::{Endpoint, Routes};
 
 /// How long a pod may take to answer a handshake. Loopback answers at once unless the pod's
 /// accept queue is full; then the kernel repeats the SYN after 1, 3 and 7 seconds.
@@ -19,7 +21,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// What all connections of one listener share.
 pub(super) struct Frontend {
     pub(super) service: ServicePort,
-    pub(super) routes: watch::Receiver<Arc<RouteTable>>,
+    pub(super) routes: watch::Receiver<Arc<Routes>>,
     pub(super) counters: Arc<ServiceCounters>,
     pub(super) end: CancellationToken,
 }
@@ -52,11 +54,22 @@ impl Frontend {
     }
 
     fn choose(&self) -> Option<Backend> {
-        let table = self.routes.borrow();
-        let backends = table.backends(&self.service);
-        let index = (!backends.is_empty()).then(|| fastrand::usize(..backends.len()))?;
-        backends.get(index).cloned()
+        let routes = self.routes.borrow();
+        let backends = routes.backends(&self.service.namespace, &self.service.service)?;
+        let with_port = || {
+            let port = |endpoint: &'_ Endpoint| endpoint.port(&self.service.port);
+            backends.usable.iter().filter_map(move |endpoint| Some((endpoint, port(endpoint)?)))
+        };
+        let count = with_port().count();
+        let (endpoint, port) = with_port().nth(fastrand::usize(..count.max(1)))?;
+        let address = SocketAddr::new(endpoint.ip, port);
+        Some(Backend { address, pod: Arc::clone(&endpoint.pod) })
     }
+}
+
+struct Backend {
+    address: SocketAddr,
+    pod: Arc<str>,
 }
 
 #[derive(Clone, Copy, Eq, PartialEq)]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
-use super::table::ServicePort;
+use super::service_port::ServicePort;
 
 /// What a [`Proxy`](super::Proxy) has seen, at one moment.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

@@ -11,4 +11,8 @@ mod deployment;
 mod process;
 #[cfg(feature = "process")]
 mod proxy;
+#[cfg(feature = "process")]
+mod real_rollout;
 mod support;
+#[cfg(feature = "process")]
+mod web;

@@ -14,8 +14,8 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use zdd_sim::{
-    AddressBlock, ContainerEvent, ContainerId, ContainerRuntime, Exit, ProbeKind, ProcessImage,
-    RealImage, ServiceImage,
+    AddressBlock, ContainerEvent, ContainerId, ContainerRuntime, Exit, Image, ProbeKind,
+    ProcessImage, ServiceImage,
 };
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -38,12 +38,12 @@ impl World {
         Self { runtime, events, pod: pod(container), ip, _addresses: addresses }
     }
 
-    fn start(&self, image: impl Into<RealImage>) {
+    fn start(&self, image: impl Into<Image>) {
         self.runtime.start(&self.pod, "app", &image.into(), IpAddr::V4(self.ip)).unwrap();
     }
 
     fn stop(&self, grace: Duration) {
-        self.runtime.stop("uid-1", grace);
+        self.runtime.stop(&app(), grace);
     }
 
     async fn next(&mut self) -> ContainerEvent {
@@ -69,7 +69,7 @@ impl World {
     }
 
     fn log(&self) -> Vec<String> {
-        self.runtime.logs("uid-1", "app").into_iter().map(|line| line.text).collect()
+        self.runtime.logs(&app()).into_iter().map(|line| line.text).collect()
     }
 
     /// Waits for a line that starts so and returns the rest of it.
@@ -85,6 +85,10 @@ impl World {
         };
         timeout(LIMIT, search).await.unwrap_or_else(|_| panic!("only {:?}", self.log()))
     }
+}
+
+fn app() -> ContainerId {
+    ContainerId::new("uid-1", "app")
 }
 
 fn pod(mut container: Value) -> Pod {

@@ -5,11 +5,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::time::timeout;
-use zdd_sim::{Backend, Proxy, RouteTable, ServiceCounts, ServicePort};
+use zdd_sim::{
+    Cluster, Collection, Deletion, Latencies, Object, Proxy, ServiceCounts, ServicePort,
+};
 
 const LIMIT: Duration = Duration::from_secs(10);
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -18,24 +20,34 @@ const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST
 struct World {
     proxy: Proxy,
     address: SocketAddr,
-    routes: watch::Sender<Arc<RouteTable>>,
+    cluster: Cluster,
 }
 
 impl World {
     fn new(backends: &[(&str, SocketAddr)]) -> Self {
-        let (routes, followed) = watch::channel(Arc::default());
-        let proxy = Proxy::new(followed);
+        let cluster = Cluster::builder().latencies(Latencies::none()).build();
+        let proxy = Proxy::new(cluster.routes());
         let address = proxy.listen(web(), ANY).unwrap();
-        let world = Self { proxy, address, routes };
+        let world = Self { proxy, address, cluster };
         world.route(backends);
         world
     }
 
+    /// Makes these pods the only endpoints.
     fn route(&self, backends: &[(&str, SocketAddr)]) {
-        let backends = backends.iter().map(|(pod, at)| Backend::new(*at, *pod)).collect();
-        let mut table = RouteTable::default();
-        table.insert(web(), backends);
-        self.routes.send_replace(Arc::new(table));
+        let actor = Arc::from("test");
+        let slices = Collection::ENDPOINT_SLICES;
+        self.cluster.with_store(|store| {
+            let old: Vec<_> = store.list(&slices, Some("shop")).cloned().collect();
+            for slice in old {
+                let place = ("shop", slice.name());
+                store.delete(&actor, &slices, place, &Deletion::default()).unwrap();
+            }
+            for (pod, at) in backends {
+                store.create(&actor, &slices, slice(pod, *at)).unwrap();
+            }
+        });
+        assert_eq!(self.cluster.step(), None, "nothing is left to come");
     }
 
     async fn connect(&self) -> TcpStream {
@@ -58,15 +70,37 @@ fn web() -> ServicePort {
     ServicePort::new("shop", "web", "http")
 }
 
+/// A slice of one endpoint, as someone would write it by hand.
+fn slice(pod: &str, at: SocketAddr) -> Value {
+    json!({
+        "metadata": {
+            "name": format!("web-{pod}"),
+            "namespace": "shop",
+            "labels": {"kubernetes.io/service-name": "web"},
+        },
+        "addressType": "IPv4",
+        "ports": [{"name": "http", "port": at.port()}],
+        "endpoints": [{
+            "addresses": [at.ip().to_string()],
+            "conditions": {"ready": true},
+            "targetRef": {"kind": "Pod", "name": pod},
+        }],
+    })
+}
+
 async fn listener() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind(ANY).await.unwrap();
+    listener_on(Ipv4Addr::LOCALHOST).await
+}
+
+async fn listener_on(ip: Ipv4Addr) -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind((ip, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
 }
 
-/// An address where nothing listens.
+/// An address where nothing listens, of another pod than [`listener`]'s.
 async fn closed_port() -> SocketAddr {
-    listener().await.1
+    listener_on(Ipv4Addr::new(127, 0, 0, 2)).await.1
 }
 
 async fn accept(listener: &TcpListener) -> TcpStream {
@@ -235,7 +269,7 @@ async fn closing_the_proxy_resets_connections_and_frees_the_address() {
 #[tokio::test]
 async fn a_taken_address_is_an_error_that_names_it() {
     let (_holder, at) = listener().await;
-    let (_routes, followed) = watch::channel(Arc::default());
-    let error = Proxy::new(followed).listen(web(), at).unwrap_err().to_string();
+    let cluster = Cluster::builder().build();
+    let error = Proxy::new(cluster.routes()).listen(web(), at).unwrap_err().to_string();
     assert!(error.contains("shop/web:http") && error.contains(&at.to_string()), "{error}");
 }
