@@ -146,6 +146,7 @@ impl Place {
     }
 
     /// Decides whether the response asks its HTTP/1 client to move.
+    #[cfg(feature = "tower")]
     pub(crate) fn wants_close(&self) -> bool {
         self.shard.signpost.wants_close()
     }

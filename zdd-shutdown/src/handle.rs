@@ -1,6 +1,10 @@
 //! The handle that every part of a program holds.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::sync::watch;
 
@@ -89,6 +93,24 @@ impl ShutdownHandle {
     /// Waits until the time of requests is over: what still runs now is cut.
     pub async fn aborting(&self) {
         self.shared.reached(Phase::Hooks).await;
+    }
+
+    /// Decides whether a response asks its HTTP/1 client to move, with
+    /// `Connection: close`: none while the process serves, a growing share
+    /// during the lame duck, all of them afterwards.
+    ///
+    /// For servers that know neither the layer nor the serve loop of this
+    /// crate. Call it once per response.
+    #[must_use]
+    pub fn wants_close(&self) -> bool {
+        self.shared.wants_close()
+    }
+
+    /// Counts a new connection as traffic that has not moved away yet.
+    ///
+    /// For servers that are not of this crate; probes should not be counted.
+    pub fn note_arrival(&self) {
+        self.shared.arrivals.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Returns how many requests are in flight, each counted to the end of its response body.

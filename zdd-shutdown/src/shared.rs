@@ -61,6 +61,7 @@ pub(crate) struct Shared {
     /// New connections (or requests, where connections are not tracked) that were not probes.
     pub(crate) arrivals: AtomicU64,
     /// Set once a tracked listener exists; then only connections are arrivals.
+    #[cfg(feature = "tower")]
     pub(crate) tracks_connections: AtomicBool,
     marked_ready: AtomicBool,
     marked_dead: AtomicBool,
@@ -96,6 +97,7 @@ impl Shared {
             signpost,
             watch: watch::Sender::new(Phase::Starting),
             arrivals: AtomicU64::new(0),
+            #[cfg(feature = "tower")]
             tracks_connections: AtomicBool::new(false),
             marked_ready: AtomicBool::new(false),
             marked_dead: AtomicBool::new(false),
@@ -193,6 +195,10 @@ impl Shared {
 
     pub(crate) fn is_marked_dead(&self) -> bool {
         self.marked_dead.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn wants_close(&self) -> bool {
+        self.signpost.wants_close()
     }
 
     pub(crate) fn set_close_share(&self, share: f64) {

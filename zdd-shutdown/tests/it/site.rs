@@ -166,6 +166,7 @@ async fn upgrade(
     axum::extract::Path(manners): axum::extract::Path<String>,
     mut request: Request,
 ) -> Response {
+    let http2 = request.version() == http::Version::HTTP_2;
     let upgrade = hyper::upgrade::on(&mut request);
     let conversation = async move {
         let mut io = hyper_util::rt::TokioIo::new(upgrade.await.unwrap());
@@ -180,6 +181,9 @@ async fn upgrade(
     };
     #[expect(clippy::disallowed_methods, reason = "ends with its connection")]
     tokio::spawn(conversation);
+    if http2 {
+        return StatusCode::OK.into_response();
+    }
     let status = StatusCode::SWITCHING_PROTOCOLS;
     (status, [("connection", "upgrade"), ("upgrade", "chat")]).into_response()
 }
