@@ -6,5 +6,11 @@ mod frames;
 mod http1;
 mod http2;
 mod lifecycle;
+#[cfg(unix)]
+mod load;
+#[cfg(unix)]
+mod process;
 mod raw;
 mod site;
+#[cfg(unix)]
+mod victim;

@@ -29,6 +29,12 @@ impl Response {
     }
 }
 
+impl From<TcpStream> for Client {
+    fn from(io: TcpStream) -> Self {
+        Self { io, buffer: Vec::new() }
+    }
+}
+
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         Self { io: within(TcpStream::connect(address)).await.unwrap(), buffer: Vec::new() }
@@ -40,7 +46,11 @@ impl Client {
 
     /// Sends a GET and returns the response.
     pub(crate) async fn get(&mut self, target: &str) -> io::Result<Response> {
-        let request = format!("GET {target} HTTP/1.1\r\nhost: test\r\n\r\n");
+        self.exchange(&format!("GET {target} HTTP/1.1\r\nhost: test\r\n\r\n")).await
+    }
+
+    /// Sends a whole request and returns the response.
+    pub(crate) async fn exchange(&mut self, request: &str) -> io::Result<Response> {
         within(self.io.write_all(request.as_bytes())).await?;
         self.response().await
     }

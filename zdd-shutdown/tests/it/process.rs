@@ -1,0 +1,212 @@
+//! Real processes, real signals, real exit codes.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::Duration,
+};
+
+use crate::{
+    site::ms,
+    victim::{End, Victim},
+};
+
+const DEADLINE: (&str, &str) = ("ZDD_SHUTDOWN_DEADLINE", "2s");
+/// What a process in a pod sees, with a lame duck that tests can wait for.
+const POD: [(&str, &str); 5] = [
+    ("KUBERNETES_SERVICE_HOST", "10.0.0.1"),
+    ("ZDD_SHUTDOWN_DEADLINE", "4s"),
+    ("ZDD_SHUTDOWN_LAME_DUCK_MIN", "500ms"),
+    ("ZDD_SHUTDOWN_LAME_DUCK_MAX", "2s"),
+    ("ZDD_SHUTDOWN_QUIET", "200ms"),
+];
+
+/// Sends a GET and leaves the connection open.
+fn ask(victim: &Victim, target: &str) -> TcpStream {
+    let mut io = TcpStream::connect(victim.address()).unwrap();
+    io.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(io, "GET {target} HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+    io
+}
+
+fn answer(mut io: TcpStream) -> String {
+    let mut answer = String::new();
+    io.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[track_caller]
+fn assert_clean(end: &End) {
+    assert_eq!(end.code, Some(0), "{end:?}");
+    assert!(end.stdout.contains("hook pool"), "{end:?}");
+}
+
+#[test]
+fn sigterm_before_ready_runs_the_hooks_and_exits_at_once() {
+    let end = Victim::start("starting", &[DEADLINE]).end_by("TERM");
+    assert_clean(&end);
+    assert!(end.took < ms(1_000), "{end:?}");
+}
+
+#[test]
+fn a_program_that_is_done_exits_without_a_signal() {
+    // Its first line is not an address, which is not waited for.
+    assert_eq!(Victim::start("completed", &[DEADLINE]).end().code, Some(0));
+}
+
+#[test]
+fn an_idle_server_exits_at_once() {
+    let end = Victim::start("serve", &[DEADLINE]).end_by("TERM");
+    assert_clean(&end);
+    assert!(end.took < ms(500), "{end:?}");
+}
+
+#[test]
+fn sigint_skips_the_lame_duck_that_sigterm_keeps() {
+    let interrupted = Victim::start("serve", &POD).end_by("INT");
+    assert_clean(&interrupted);
+    assert!(!interrupted.stdout.contains("lame duck"), "{interrupted:?}");
+    let terminated = Victim::start("serve", &POD).end_by("TERM");
+    assert_clean(&terminated);
+    assert!(terminated.took >= ms(500) && terminated.took < ms(1_500), "{terminated:?}");
+    assert!(terminated.stdout.contains("lame duck"), "{terminated:?}");
+}
+
+#[test]
+fn a_request_in_flight_survives_the_signal() {
+    let victim = Victim::start("serve", &[DEADLINE]);
+    let io = ask(&victim, "/sleep/600");
+    // Until the server has the request; it answers nothing that could be waited for.
+    std::thread::sleep(ms(100));
+    victim.signal("TERM");
+    assert!(answer(io).ends_with("slept"));
+    assert_clean(&victim.end());
+}
+
+#[test]
+fn a_second_sigint_ends_the_process_within_100_ms() {
+    for (mode, expected) in [("serve", 130), ("code", 7)] {
+        let victim = Victim::start(mode, &[("ZDD_SHUTDOWN_DEADLINE", "20s")]);
+        let _io = ask(&victim, "/sleep/15000");
+        std::thread::sleep(ms(100));
+        victim.signal("INT");
+        std::thread::sleep(ms(200));
+        let end = victim.end_by("INT");
+        assert_eq!(end.code, Some(expected), "{end:?}");
+        assert!(end.took < ms(100), "{end:?}");
+        assert!(
+            end.stderr.contains("second signal SIGINT) in phase draining: 1 requests"),
+            "{end:?}"
+        );
+    }
+}
+
+#[test]
+fn a_second_sigterm_follows_the_policy() {
+    let in_pod = |mode| {
+        let victim = Victim::start(mode, &POD);
+        let io = ask(&victim, "/sleep/2500");
+        std::thread::sleep(ms(100));
+        victim.signal("TERM");
+        std::thread::sleep(ms(1_500));
+        victim.signal("TERM");
+        (victim, io)
+    };
+    let (victim, io) = in_pod("serve");
+    assert!(answer(io).ends_with("slept"), "a repeated signal is the kubelet's right");
+    assert_clean(&victim.end());
+    let (victim, _io) = in_pod("force");
+    let end = victim.end();
+    assert_eq!(end.code, Some(143), "{end:?}");
+    assert!(end.took < ms(300), "{end:?}");
+}
+
+#[test]
+fn the_watchdog_ends_a_process_whose_workers_are_all_blocked() {
+    for runtime in ["multi_thread", "current_thread"] {
+        let victim = Victim::start("serve", &[DEADLINE, ("RUNTIME", runtime)]);
+        let _blocked: Vec<_> = (0..4).map(|_| ask(&victim, "/block/30000")).collect();
+        std::thread::sleep(ms(200));
+        let end = victim.end_by("TERM");
+        assert_eq!(end.code, Some(1), "{end:?}");
+        let off = end.took.abs_diff(ms(2_000));
+        assert!(off < ms(100), "{end:?}");
+        assert!(end.stderr.contains("forced exit with code 1 (deadline reached)"), "{end:?}");
+    }
+}
+
+#[test]
+fn a_second_sigint_works_while_all_workers_are_blocked() {
+    let victim = Victim::start("serve", &[("ZDD_SHUTDOWN_DEADLINE", "20s")]);
+    let _blocked: Vec<_> = (0..4).map(|_| ask(&victim, "/block/30000")).collect();
+    std::thread::sleep(ms(200));
+    victim.signal("INT");
+    std::thread::sleep(ms(100));
+    let end = victim.end_by("INT");
+    assert_eq!(end.code, Some(130), "{end:?}");
+    assert!(end.took < ms(100), "{end:?}");
+}
+
+#[test]
+fn a_stuck_blocking_task_does_not_hold_up_a_clean_exit() {
+    let victim = Victim::start("serve", &[DEADLINE]);
+    let io = ask(&victim, "/stuck/30000");
+    std::thread::sleep(ms(100));
+    let end = victim.end_by("TERM");
+    assert_clean(&end);
+    assert!(end.took < ms(1_900), "{end:?}");
+    assert!(answer(io).ends_with("stuck"));
+}
+
+#[test]
+fn a_failed_critical_task_drains_and_exits_with_1() {
+    let victim = Victim::start("critical", &[DEADLINE]);
+    let io = ask(&victim, "/sleep/800");
+    assert!(answer(io).ends_with("slept"));
+    let end = victim.end();
+    assert_eq!(end.code, Some(1), "{end:?}");
+    assert!(end.stdout.contains("critical task leader failed: lost the lease"), "{end:?}");
+    assert!(end.stdout.contains("hook pool"), "{end:?}");
+}
+
+#[test]
+fn a_current_thread_runtime_drains_as_well() {
+    let victim = Victim::start("serve", &[DEADLINE, ("RUNTIME", "current_thread")]);
+    let io = ask(&victim, "/sleep/500");
+    std::thread::sleep(ms(100));
+    victim.signal("TERM");
+    assert!(answer(io).ends_with("slept"));
+    assert_clean(&victim.end());
+}
+
+#[test]
+fn the_termination_grace_brings_the_deadline_forward() {
+    let env = [DEADLINE, ("ZDD_TERMINATION_GRACE", "4s")];
+    let victim = Victim::start("serve", &env);
+    let _io = ask(&victim, "/block/30000");
+    let _other = ask(&victim, "/block/30000");
+    std::thread::sleep(ms(200));
+    let end = victim.end_by("TERM");
+    assert_eq!(end.code, Some(1));
+    assert!(end.took.abs_diff(ms(1_000)) < ms(100), "{end:?}");
+}
+
+#[test]
+fn the_pre_stop_sleep_is_taken_off_the_lame_duck() {
+    // The default lame duck is at least 5 s; 5 s of them were slept in preStop.
+    let env = [
+        ("KUBERNETES_SERVICE_HOST", "10.0.0.1"),
+        ("ZDD_PRE_STOP", "5s"),
+        ("ZDD_TERMINATION_GRACE", "40s"),
+    ];
+    let end = Victim::start("serve", &env).end_by("TERM");
+    assert_clean(&end);
+    assert!(end.took >= ms(1_000) && end.took < ms(3_000), "only the quiet time: {end:?}");
+}
+
+#[test]
+fn settings_that_make_no_sense_end_the_start() {
+    let end = Victim::start("serve", &[("ZDD_SHUTDOWN_DEADLINE", "soon")]).end();
+    assert_eq!(end.code, Some(1));
+    assert!(end.stderr.contains("Env(EnvError"), "{end:?}");
+}
