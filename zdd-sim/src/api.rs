@@ -5,6 +5,7 @@
 //! [`tower_service::Service`] and over HTTP by any server that runs such services.
 
 mod convert;
+mod defaults;
 mod delete;
 mod error;
 mod patch;
@@ -15,6 +16,8 @@ mod resource;
 mod scale;
 mod schema;
 mod selector;
+mod service;
+mod shape;
 mod status;
 mod strategic;
 mod watch;

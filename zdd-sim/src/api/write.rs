@@ -10,10 +10,10 @@ use super::patch::PatchKind;
 use super::request::Call;
 use super::resource::Resource;
 use super::status::{ApiStatus, FieldError};
-use super::{Caller, Core};
+use super::{Caller, Core, defaults, service, shape};
 use crate::collection::Collection;
 use crate::object::Object;
-use crate::store::{Part, Store};
+use crate::store::{Part, Store, StoreError};
 
 /// Letters and digits that cannot form words by accident.
 const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -52,9 +52,11 @@ impl Core {
         store: &mut Store,
         caller: &Caller,
         call: &Call,
-        object: Value,
+        mut object: Value,
     ) -> Result<Written, ApiStatus> {
         let resource = &call.resource;
+        self.complete(store, call, &mut object, None)?;
+        defaults::first_status(resource, &mut object);
         let generated = object.name().is_empty();
         let prefix = object.text("/metadata/generateName").unwrap_or_default().to_owned();
         if generated && prefix.is_empty() {
@@ -151,18 +153,52 @@ impl Core {
         caller: &Caller,
         call: &Call,
         old: &Arc<Value>,
-        object: Value,
+        mut object: Value,
     ) -> Result<Written, ApiStatus> {
         let resource = &call.resource;
-        check_revision(resource, &object)?;
+        check_preconditions(resource, old, &object)?;
         let part = match call.subresource.as_deref() {
             Some("status") => Part::Status,
             _ => Part::Main,
         };
-        let _ = old;
+        if part == Part::Main {
+            self.complete(store, call, &mut object, Some(old))?;
+        } else {
+            shape::fit(resource, &mut object)?;
+        }
         run(store, call, |store| store.update(&caller.actor, resource.collection(), part, object))
             .map(|object| (StatusCode::OK, object))
             .map_err(|error| ApiStatus::from_store(resource, error))
+    }
+}
+
+impl Core {
+    /// Fills in what an object leaves out.
+    fn complete(
+        &self,
+        store: &Store,
+        call: &Call,
+        object: &mut Value,
+        old: Option<&Value>,
+    ) -> Result<(), ApiStatus> {
+        let resource = &call.resource;
+        let unknown = shape::fit(resource, object)?;
+        if !unknown.is_empty() && call.query.field_validation == "Strict" {
+            let list: Vec<String> =
+                unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect();
+            let (kind, version) = (resource.kind(), resource.version());
+            return Err(ApiStatus::bad_request(format!(
+                "{kind} in version \"{version}\" cannot be handled as a {kind}: strict decoding \
+                 error: {}",
+                list.join(", ")
+            )));
+        }
+        defaults::complete(resource, object);
+        if resource.collection() == &Collection::SERVICES {
+            service::allocate(store, object, old)
+                .map_err(|error| ApiStatus::invalid(resource, object.name(), &[error]))?;
+        }
+        Ok(())
     }
 }
 
@@ -279,18 +315,30 @@ fn clear_system_fields(resource: &Resource, object: &mut Value) {
     }
 }
 
-fn check_revision(resource: &Resource, object: &Value) -> Result<(), ApiStatus> {
+/// Checks revision and uid before anything else about the new object is looked at.
+fn check_preconditions(resource: &Resource, old: &Value, object: &Value) -> Result<(), ApiStatus> {
     let value = &object["metadata"]["resourceVersion"];
     let text = value.as_str().unwrap_or_default();
-    if text.is_empty() || text.parse::<u64>().is_ok() {
-        return Ok(());
+    let uid = object.uid();
+    if !uid.is_empty() && uid != old.uid() {
+        let error = StoreError::UidMismatch {
+            collection: resource.collection().clone(),
+            name: old.name().to_owned(),
+            wanted: uid.to_owned(),
+            found: old.uid().to_owned(),
+        };
+        return Err(ApiStatus::from_store(resource, error));
     }
-    let errors = [FieldError::invalid(
-        "metadata.resourceVersion",
-        value,
-        format!("strconv.ParseUint: parsing \"{text}\": invalid syntax"),
-    )];
-    Err(ApiStatus::invalid(resource, object.name(), &errors))
+    match text.parse::<u64>() {
+        Err(_) if text.is_empty() => Ok(()),
+        Ok(seen) if seen == 0 || seen == old.revision() => Ok(()),
+        Ok(_) => Err(ApiStatus::modified(resource.group_resource(), old.name())),
+        Err(_) => {
+            let why = format!("strconv.ParseUint: parsing \"{text}\": invalid syntax");
+            let errors = [FieldError::invalid("metadata.resourceVersion", value, why)];
+            Err(ApiStatus::invalid(resource, old.name(), &errors))
+        }
+    }
 }
 
 /// Completes a generated name with five random letters.
