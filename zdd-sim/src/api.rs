@@ -4,6 +4,8 @@
 //! answering and transport are apart, so that the same server is reached in-process as a
 //! [`tower_service::Service`] and over HTTP by any server that runs such services.
 
+mod authorize;
+mod calls;
 mod convert;
 mod defaults;
 mod delete;
@@ -16,6 +18,7 @@ mod resource;
 mod scale;
 mod schema;
 mod selector;
+mod serve;
 mod service;
 mod shape;
 mod status;
@@ -24,17 +27,14 @@ mod watch;
 mod write;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use bytes::Bytes;
-use futures::future::BoxFuture;
+use http::header;
 use http::request::Parts;
-use http::{Request, Response, header};
-use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use tower_service::Service;
 
+pub use authorize::{Authorizer, RoleError};
+pub use calls::{CallCounts, CallKey};
 pub use error::TransportError;
 pub use reply::ApiBody;
 pub use request::Verb;
@@ -42,11 +42,13 @@ pub use resource::{Resource, Scope};
 pub use status::{ApiStatus, Cause, Details, FieldError};
 pub use watch::Gone;
 
+use calls::CallLog;
 use reply::Reply;
 use request::{Call, Route};
 use resource::Resources;
 
 use crate::collection::Collection;
+use crate::fault::Faults;
 use crate::store::Store;
 
 const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
@@ -71,6 +73,8 @@ const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kub
 pub struct ApiServer {
     core: Arc<Core>,
     user: Arc<str>,
+    authorizer: Authorizer,
+    faults: Option<Faults>,
     gone: Gone,
 }
 
@@ -78,6 +82,13 @@ pub struct ApiServer {
 pub(crate) struct Core {
     store: Arc<Mutex<Store>>,
     resources: RwLock<Resources>,
+    calls: CallLog,
+}
+
+impl Core {
+    fn resources(&self) -> RwLockReadGuard<'_, Resources> {
+        self.resources.read().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Who asks.
@@ -99,8 +110,14 @@ impl ApiServer {
             }
         }
         let resources = RwLock::new(Resources::builtin());
-        let core = Arc::new(Core { store, resources });
-        Self { core, user: "kubernetes-admin".into(), gone: Gone::default() }
+        let core = Arc::new(Core { store, resources, calls: CallLog::default() });
+        Self {
+            core,
+            user: "kubernetes-admin".into(),
+            authorizer: Authorizer::allow_all(),
+            faults: None,
+            gone: Gone::default(),
+        }
     }
 
     /// Serves another resource, to all clients.
@@ -117,6 +134,20 @@ impl ApiServer {
         self
     }
 
+    /// Allows this client what the authorizer allows.
+    #[must_use]
+    pub fn with_authorizer(mut self, authorizer: Authorizer) -> Self {
+        self.authorizer = authorizer;
+        self
+    }
+
+    /// Lets the requests of this client meet faults.
+    #[must_use]
+    pub fn with_faults(mut self, faults: Faults) -> Self {
+        self.faults = Some(faults);
+        self
+    }
+
     /// Sets how a watch is refused whose revision is too old.
     #[must_use]
     pub fn with_gone(mut self, gone: Gone) -> Self {
@@ -130,13 +161,25 @@ impl ApiServer {
         &self.core.store
     }
 
+    /// Returns how often each request was made, by all clients.
+    #[must_use]
+    pub fn calls(&self) -> CallCounts {
+        self.core.calls.snapshot()
+    }
+
+    /// Starts to count requests anew.
+    pub fn reset_calls(&self) {
+        self.core.calls.reset();
+    }
+
     /// Answers a request; what is read may be of an older revision.
-    fn answer(&self, parts: &Parts, body: &[u8], as_of: Option<u64>) -> Reply {
-        let route = {
-            let resources = self.core.resources.read().unwrap_or_else(PoisonError::into_inner);
-            let query = parts.uri.query().unwrap_or_default();
-            request::route(&resources, &parts.method, parts.uri.path(), query)
-        };
+    fn answer(
+        &self,
+        route: Result<Route, ApiStatus>,
+        parts: &Parts,
+        body: &[u8],
+        as_of: Option<u64>,
+    ) -> Reply {
         let reply = route.and_then(|route| match route {
             Route::Objects(call) => self.objects(&call, parts, body, as_of),
             Route::Document(_) => Err(ApiStatus::unknown_resource()),
@@ -151,6 +194,10 @@ impl ApiServer {
         body: &[u8],
         as_of: Option<u64>,
     ) -> Result<Reply, ApiStatus> {
+        self.authorizer.check(&self.user, call)?;
+        if call.resource.is_create_only() {
+            return Ok(self.authorizer.review(write::decode(body)?));
+        }
         let core = &*self.core;
         let caller = self.caller(parts);
         let resource = &call.resource;
@@ -195,28 +242,6 @@ impl ApiServer {
 impl fmt::Debug for ApiServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiServer").field("user", &self.user).finish_non_exhaustive()
-    }
-}
-
-impl<B> Service<Request<B>> for ApiServer
-where
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-{
-    type Response = Response<ApiBody>;
-    type Error = TransportError;
-    type Future = BoxFuture<'static, Result<Response<ApiBody>, TransportError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let server = self.clone();
-        Box::pin(async move {
-            let (parts, body) = request.into_parts();
-            let body = body.collect().await.map_err(|_| TransportError::Body)?.to_bytes();
-            Ok(server.answer(&parts, &body, None))
-        })
     }
 }
 

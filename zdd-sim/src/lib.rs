@@ -9,6 +9,7 @@ mod controller;
 mod dataplane;
 mod image;
 mod kubelet;
+mod fault;
 mod object;
 #[cfg(feature = "process")]
 mod probe;
@@ -19,8 +20,8 @@ mod proxy;
 mod store;
 
 pub use api::{
-    ApiBody, ApiServer, ApiStatus, Cause, Details, FieldError, Gone, Resource, Scope,
-    TransportError, Verb,
+    ApiBody, ApiServer, ApiStatus, Authorizer, CallCounts, CallKey, Cause, Details, FieldError,
+    Gone, Resource, RoleError, Scope, TransportError, Verb,
 };
 pub use clock::Clock;
 pub use cluster::{Cluster, ClusterBuilder, Latencies};
@@ -31,6 +32,7 @@ pub use dataplane::routes::{Backends, Endpoint, EndpointState, Routes};
 pub use dataplane::traffic::{Counts, LoadSpec, LossCause, Served, Traffic};
 pub use image::{Answers, Behaviour, Crash, Image, Images, Readiness, RuntimeKind, Span};
 pub use kubelet::{ContainerId, Report, Reports, Runtime, RuntimeEvent, Start};
+pub use fault::{Fault, Faults, Plan, PlanError, Seen};
 pub use object::Object;
 #[cfg(feature = "process")]
 pub use probe::ProbeError;

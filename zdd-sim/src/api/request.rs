@@ -86,7 +86,7 @@ pub(crate) struct Call {
 }
 
 /// Where a path leads.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Route {
     /// To objects.
     Objects(Box<Call>),

@@ -1,7 +1,10 @@
 //! The REST protocol, driven by kube's own client.
 
+mod access;
 mod crud;
+mod defaults;
 mod delete;
+mod faults;
 mod list;
 mod patch;
 mod scale;

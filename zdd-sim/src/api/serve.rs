@@ -1,0 +1,162 @@
+//! One request on its way through authorization, faults and the server.
+
+use std::future::pending;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use std::task::{Context, Poll};
+use tower_service::Service;
+
+use super::calls::CallKey;
+use super::error::TransportError;
+use super::reply::{ApiBody, Reply, refusal};
+use super::request::{Call, Route};
+use super::status::ApiStatus;
+use super::{ApiServer, lock, request, watch};
+use crate::api::Verb;
+use crate::fault::{Fault, Faults, Seen, delay, drop_after};
+
+impl<B> Service<Request<B>> for ApiServer
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+{
+    type Response = Response<ApiBody>;
+    type Error = TransportError;
+    type Future = BoxFuture<'static, Result<Response<ApiBody>, TransportError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let server = self.clone();
+        let (parts, body) = request.into_parts();
+        // Counted here, not when the future is polled: the order of calls is the order of plans.
+        let route = server.route(&parts);
+        let fault = server.count(&parts, route.as_ref().ok());
+        Box::pin(async move {
+            if server.faults.as_ref().is_some_and(Faults::has_crashed) {
+                return pending().await;
+            }
+            let body = body.collect().await.map_err(|_| TransportError::Body)?.to_bytes();
+            match fault {
+                None => Ok(server.answer(route, &parts, &body, None)),
+                Some(fault) => server.answer_with(&fault, route, &parts, &body).await,
+            }
+        })
+    }
+}
+
+impl ApiServer {
+    fn route(&self, parts: &http::request::Parts) -> Result<Route, ApiStatus> {
+        let resources = self.core.resources();
+        let query = parts.uri.query().unwrap_or_default();
+        request::route(&resources, &parts.method, parts.uri.path(), query)
+    }
+
+    /// Counts a request for objects; returns the fault that it meets.
+    fn count(&self, parts: &http::request::Parts, route: Option<&Route>) -> Option<Fault> {
+        let Some(Route::Objects(call)) = route else { return None };
+        let agent = parts.headers.get(http::header::USER_AGENT);
+        let agent = agent.and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+        let target = call.target();
+        self.core.calls.count(CallKey {
+            user: self.user.to_string(),
+            agent: agent.to_owned(),
+            verb: call.verb,
+            target: target.clone(),
+        });
+        let faults = self.faults.as_ref()?;
+        faults.meet(Seen { verb: call.verb, target, name: call.name().to_owned() })
+    }
+
+    /// Answers a request that meets a fault.
+    async fn answer_with(
+        &self,
+        fault: &Fault,
+        route: Result<Route, ApiStatus>,
+        parts: &http::request::Parts,
+        body: &[u8],
+    ) -> Result<Reply, TransportError> {
+        let effect = |as_of: Option<u64>| self.answer(route.clone(), parts, body, as_of);
+        Ok(match fault {
+            Fault::Conflict => refusal(&conflict(&route)),
+            Fault::CrashAfter => {
+                drop(effect(None));
+                return self.crash().await;
+            }
+            Fault::CrashBefore => return self.crash().await,
+            Fault::DropAfter => {
+                drop(effect(None));
+                return Err(TransportError::Closed);
+            }
+            Fault::DropBefore => return Err(TransportError::Closed),
+            Fault::ErrorAfter { status } => {
+                drop(effect(None));
+                refusal(&generic(*status))
+            }
+            Fault::ErrorBefore { status } => refusal(&generic(*status)),
+            Fault::Gone => self.gone_reply(&route),
+            Fault::GoneHttp => refusal(&self.gone_status()),
+            Fault::HangAfter => {
+                drop(effect(None));
+                return pending().await;
+            }
+            Fault::HangBefore => return pending().await,
+            Fault::Stale { revisions } => {
+                let now = lock(&self.core.store).revision();
+                effect(Some(now.saturating_sub(*revisions).max(1)))
+            }
+            Fault::TooManyRequests { retry_after } => {
+                refusal(&ApiStatus::too_many_requests(*retry_after))
+            }
+            Fault::WatchDrop { events } => {
+                effect(None).map(|body| ApiBody::stream(drop_after(body.into_stream(), *events)))
+            }
+            Fault::WatchStale { delay: by } => {
+                effect(None).map(|body| ApiBody::stream(delay(body.into_stream(), *by)))
+            }
+        })
+    }
+
+    /// The client is dead: it hears nothing any more.
+    async fn crash(&self) -> Result<Reply, TransportError> {
+        if let Some(faults) = &self.faults {
+            faults.crash();
+        }
+        pending().await
+    }
+
+    fn gone_status(&self) -> ApiStatus {
+        let revision = lock(&self.core.store).revision();
+        ApiStatus::too_old(revision.saturating_sub(1), revision)
+    }
+
+    /// A watch is told by an event, a list by the status of the answer.
+    fn gone_reply(&self, route: &Result<Route, ApiStatus>) -> Reply {
+        let status = self.gone_status();
+        match route {
+            Ok(Route::Objects(call)) if call.verb == Verb::Watch => {
+                Response::new(ApiBody::whole(watch::error_line(&status)))
+            }
+            Ok(_) | Err(_) => refusal(&status),
+        }
+    }
+}
+
+fn conflict(route: &Result<Route, ApiStatus>) -> ApiStatus {
+    match route {
+        Ok(Route::Objects(call)) => {
+            let call: &Call = call;
+            ApiStatus::modified(call.resource.group_resource(), call.name())
+        }
+        Ok(Route::Document(_)) | Err(_) => ApiStatus::generic(StatusCode::CONFLICT),
+    }
+}
+
+fn generic(status: u16) -> ApiStatus {
+    let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    ApiStatus::generic(code)
+}
