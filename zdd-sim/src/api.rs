@@ -4,6 +4,7 @@
 //! answering and transport are apart, so that the same server is reached in-process as a
 //! [`tower_service::Service`] and over HTTP by any server that runs such services.
 
+mod admission;
 mod authorize;
 mod calls;
 mod convert;
@@ -33,6 +34,7 @@ use http::header;
 use http::request::Parts;
 use serde_json::{Value, json};
 
+pub use admission::Admission;
 pub use authorize::{Authorizer, RoleError};
 pub use calls::{CallCounts, CallKey};
 pub use error::TransportError;
@@ -83,6 +85,7 @@ pub(crate) struct Core {
     store: Arc<Mutex<Store>>,
     resources: RwLock<Resources>,
     calls: CallLog,
+    admission: Admission,
 }
 
 impl Core {
@@ -110,7 +113,8 @@ impl ApiServer {
             }
         }
         let resources = RwLock::new(Resources::builtin());
-        let core = Arc::new(Core { store, resources, calls: CallLog::default() });
+        let (calls, admission) = (CallLog::default(), Admission::default());
+        let core = Arc::new(Core { store, resources, calls, admission });
         Self {
             core,
             user: "kubernetes-admin".into(),
@@ -159,6 +163,12 @@ impl ApiServer {
     #[must_use]
     pub fn store(&self) -> &Arc<Mutex<Store>> {
         &self.core.store
+    }
+
+    /// Returns the admission of new objects; controllers of the same cluster ask it too.
+    #[must_use]
+    pub fn admission(&self) -> &Admission {
+        &self.core.admission
     }
 
     /// Returns how often each request was made, by all clients.
@@ -222,9 +232,9 @@ impl ApiServer {
                 write::decode(body).and_then(|it| core.replace(&mut store, &caller, call, it))
             }
             (Verb::Patch, _) => core.patch(&mut store, &caller, call, &parts.headers, body),
-            (Verb::Delete, _) => return core.delete(&mut store, &caller, call, body),
+            (Verb::Delete, _) => return delete::one(&mut store, &caller, call, body),
             (Verb::DeleteCollection, _) => {
-                return core.delete_collection(&mut store, &caller, call, body);
+                return delete::all(&mut store, &caller, call, body);
             }
             (Verb::Watch, _) => Err(ApiStatus::method_not_allowed()),
         };

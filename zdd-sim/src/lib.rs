@@ -20,8 +20,8 @@ mod proxy;
 mod store;
 
 pub use api::{
-    ApiBody, ApiServer, ApiStatus, Authorizer, CallCounts, CallKey, Cause, Details, FieldError,
-    Gone, Resource, RoleError, Scope, TransportError, Verb,
+    Admission, ApiBody, ApiServer, ApiStatus, Authorizer, CallCounts, CallKey, Cause, Details,
+    FieldError, Gone, Resource, RoleError, Scope, TransportError, Verb,
 };
 pub use clock::Clock;
 pub use cluster::{Cluster, ClusterBuilder, Latencies};

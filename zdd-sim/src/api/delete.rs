@@ -5,12 +5,12 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::Caller;
 use super::read;
 use super::reply::{Reply, json as reply_json};
 use super::request::{Call, propagation};
 use super::status::ApiStatus;
 use super::write::run;
-use super::{Caller, Core};
 use crate::object::Object;
 use crate::store::{Deletion, Propagation, Store};
 
@@ -23,62 +23,57 @@ struct Options {
     dry: bool,
 }
 
-impl Core {
-    /// Deletes one object.
-    pub(crate) fn delete(
-        &self,
-        store: &mut Store,
-        caller: &Caller,
-        call: &Call,
-        body: &[u8],
-    ) -> Result<Reply, ApiStatus> {
-        let mut call = call.clone();
-        let options = Options::read(&call, body)?;
-        if options.dry {
-            call.query.dry_run.push("All".to_owned());
-        }
-        let resource = &call.resource;
-        let old = store.get(resource.collection(), &call.namespace, call.name());
-        let old = old
-            .cloned()
-            .ok_or_else(|| ApiStatus::not_found(resource.group_resource(), call.name()))?;
-        options.check(&call, &old)?;
-        let place = (call.namespace.as_str(), call.name());
-        let after = run(store, &call, |store| {
-            store.delete(&caller.actor, resource.collection(), place, &options.deletion)
-        })
-        .map_err(|error| ApiStatus::from_store(resource, error))?;
-        let remains = after.is_terminating() && {
-            let stored = store.get(resource.collection(), place.0, place.1);
-            stored.is_some() && (!call.query.is_dry() || after.uid() == old.uid())
-        };
-        let code = if remains && options.waits { StatusCode::ACCEPTED } else { StatusCode::OK };
-        if remains || resource.returns_deleted() {
-            return Ok(read::reply(code, resource, &after));
-        }
-        Ok(reply_json(code, &success(&call, &old)))
+/// Deletes one object.
+pub(crate) fn one(
+    store: &mut Store,
+    caller: &Caller,
+    call: &Call,
+    body: &[u8],
+) -> Result<Reply, ApiStatus> {
+    let mut call = call.clone();
+    let options = Options::read(&call, body)?;
+    if options.dry {
+        call.query.dry_run.push("All".to_owned());
     }
+    let resource = &call.resource;
+    let old = store.get(resource.collection(), &call.namespace, call.name());
+    let old =
+        old.cloned().ok_or_else(|| ApiStatus::not_found(resource.group_resource(), call.name()))?;
+    options.check(&call, &old)?;
+    let place = (call.namespace.as_str(), call.name());
+    let after = run(store, &call, |store| {
+        store.delete(&caller.actor, resource.collection(), place, &options.deletion)
+    })
+    .map_err(|error| ApiStatus::from_store(resource, error))?;
+    let remains = after.is_terminating() && {
+        let stored = store.get(resource.collection(), place.0, place.1);
+        stored.is_some() && (!call.query.is_dry() || after.uid() == old.uid())
+    };
+    let code = if remains && options.waits { StatusCode::ACCEPTED } else { StatusCode::OK };
+    if remains || resource.returns_deleted() {
+        return Ok(read::reply(code, resource, &after));
+    }
+    Ok(reply_json(code, &success(&call, &old)))
+}
 
-    /// Deletes all selected objects, and answers with what they were.
-    pub(crate) fn delete_collection(
-        &self,
-        store: &mut Store,
-        caller: &Caller,
-        call: &Call,
-        body: &[u8],
-    ) -> Result<Reply, ApiStatus> {
-        let options = Options::read(call, body)?;
-        let page = read::list(store, call, None)?;
-        for object in &page.items {
-            let place = (object.namespace(), object.name());
-            let deleted = run(store, call, |store| {
-                let collection = call.resource.collection();
-                store.delete(&caller.actor, collection, place, &options.deletion)
-            });
-            deleted.map_err(|error| ApiStatus::from_store(&call.resource, error))?;
-        }
-        Ok(page.reply(&call.resource))
+/// Deletes all selected objects, and answers with what they were.
+pub(crate) fn all(
+    store: &mut Store,
+    caller: &Caller,
+    call: &Call,
+    body: &[u8],
+) -> Result<Reply, ApiStatus> {
+    let options = Options::read(call, body)?;
+    let page = read::list(store, call, None)?;
+    for object in &page.items {
+        let place = (object.namespace(), object.name());
+        let deleted = run(store, call, |store| {
+            let collection = call.resource.collection();
+            store.delete(&caller.actor, collection, place, &options.deletion)
+        });
+        deleted.map_err(|error| ApiStatus::from_store(&call.resource, error))?;
     }
+    Ok(page.reply(&call.resource))
 }
 
 impl Options {

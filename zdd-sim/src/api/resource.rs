@@ -35,6 +35,7 @@ pub enum Scope {
 
 /// Where the server's registry treats kinds differently.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent columns of a table")]
 struct Rules {
     /// A PUT must carry a resourceVersion.
     guarded_put: bool,

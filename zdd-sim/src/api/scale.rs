@@ -36,7 +36,9 @@ impl Core {
             Verb::Patch => match PatchKind::of(resource, headers)? {
                 // All fields of a scale are single values: apply and merge are the same here.
                 PatchKind::Apply => PatchKind::Merge.change(&mut scale, decode(body)?)?,
-                kind => kind.change(&mut scale, decode(body)?)?,
+                kind @ (PatchKind::Json | PatchKind::Merge | PatchKind::Strategic) => {
+                    kind.change(&mut scale, decode(body)?)?
+                }
             },
             Verb::Create | Verb::Delete | Verb::DeleteCollection | Verb::List | Verb::Watch => {
                 return Err(ApiStatus::method_not_allowed());

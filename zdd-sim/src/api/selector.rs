@@ -205,6 +205,6 @@ fn field_of(object: &Value, field: &str) -> Option<String> {
     Some(match value {
         Value::String(text) => text.clone(),
         Value::Null => String::new(),
-        other => other.to_string(),
+        Value::Array(_) | Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
     })
 }

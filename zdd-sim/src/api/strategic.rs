@@ -90,33 +90,27 @@ fn merge_field(
     match (value, list_kind(around, key)) {
         (Value::Object(_), _) => merge_value(target.entry(key).or_insert(Value::Null), value, key),
         (Value::Array(patch), ListKind::Map(keys)) => {
-            let items = list_in(target, key);
-            merge_items(items, patch, keys.patch, key)
+            let slot = target.entry(key).or_insert(Value::Null);
+            let mut items = slot.as_array_mut().map(std::mem::take).unwrap_or_default();
+            merge_items(&mut items, patch, keys.patch, key)?;
+            *slot = Value::Array(items);
+            Ok(())
         }
         (Value::Array(patch), ListKind::Set) => {
-            let items = list_in(target, key);
+            let slot = target.entry(key).or_insert(Value::Null);
+            let mut items = slot.as_array_mut().map(std::mem::take).unwrap_or_default();
             for item in patch {
                 if !items.contains(item) {
                     items.push(item.clone());
                 }
             }
+            *slot = Value::Array(items);
             Ok(())
         }
         _ => {
             target.insert(key.to_owned(), value.clone());
             Ok(())
         }
-    }
-}
-
-fn list_in<'a>(target: &'a mut Map<String, Value>, key: &str) -> &'a mut Vec<Value> {
-    let slot = target.entry(key).or_insert(Value::Null);
-    if !slot.is_array() {
-        *slot = Value::Array(Vec::new());
-    }
-    match slot {
-        Value::Array(items) => items,
-        _ => unreachable!("the slot was made a list above"),
     }
 }
 

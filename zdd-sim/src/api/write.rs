@@ -55,7 +55,7 @@ impl Core {
         mut object: Value,
     ) -> Result<Written, ApiStatus> {
         let resource = &call.resource;
-        self.complete(store, call, &mut object, None)?;
+        complete(store, call, &mut object, None)?;
         defaults::first_status(resource, &mut object);
         let generated = object.name().is_empty();
         let prefix = object.text("/metadata/generateName").unwrap_or_default().to_owned();
@@ -79,6 +79,7 @@ impl Core {
                 }
                 return Err(ApiStatus::already_exists(resource.group_resource(), &name));
             }
+            self.admission.review(store, resource.group_resource(), &object)?;
             let created = run(store, call, |store| {
                 store.create(&caller.actor, resource.collection(), object)
             });
@@ -162,7 +163,7 @@ impl Core {
             _ => Part::Main,
         };
         if part == Part::Main {
-            self.complete(store, call, &mut object, Some(old))?;
+            complete(store, call, &mut object, Some(old))?;
         } else {
             shape::fit(resource, &mut object)?;
         }
@@ -172,34 +173,31 @@ impl Core {
     }
 }
 
-impl Core {
-    /// Fills in what an object leaves out.
-    fn complete(
-        &self,
-        store: &Store,
-        call: &Call,
-        object: &mut Value,
-        old: Option<&Value>,
-    ) -> Result<(), ApiStatus> {
-        let resource = &call.resource;
-        let unknown = shape::fit(resource, object)?;
-        if !unknown.is_empty() && call.query.field_validation == "Strict" {
-            let list: Vec<String> =
-                unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect();
-            let (kind, version) = (resource.kind(), resource.version());
-            return Err(ApiStatus::bad_request(format!(
-                "{kind} in version \"{version}\" cannot be handled as a {kind}: strict decoding \
+/// Fills in what an object leaves out.
+fn complete(
+    store: &Store,
+    call: &Call,
+    object: &mut Value,
+    old: Option<&Value>,
+) -> Result<(), ApiStatus> {
+    let resource = &call.resource;
+    let unknown = shape::fit(resource, object)?;
+    if !unknown.is_empty() && call.query.field_validation == "Strict" {
+        let list: Vec<String> =
+            unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect();
+        let (kind, version) = (resource.kind(), resource.version());
+        return Err(ApiStatus::bad_request(format!(
+            "{kind} in version \"{version}\" cannot be handled as a {kind}: strict decoding \
                  error: {}",
-                list.join(", ")
-            )));
-        }
-        defaults::complete(resource, object);
-        if resource.collection() == &Collection::SERVICES {
-            service::allocate(store, object, old)
-                .map_err(|error| ApiStatus::invalid(resource, object.name(), &[error]))?;
-        }
-        Ok(())
+            list.join(", ")
+        )));
     }
+    defaults::complete(resource, object);
+    if resource.collection() == &Collection::SERVICES {
+        service::allocate(store, object, old)
+            .map_err(|error| ApiStatus::invalid(resource, object.name(), &[error]))?;
+    }
+    Ok(())
 }
 
 /// Runs a write, or a rehearsal of it when the request asks for a dry run.

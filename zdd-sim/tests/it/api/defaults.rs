@@ -10,10 +10,8 @@ async fn created(bed: &Bed, path: &str, object: &Value) -> Value {
     bed.client.request(request).await.unwrap()
 }
 
-#[tokio::test(start_paused = true)]
-async fn deployments_are_completed() {
-    let bed = Bed::new();
-    let object = json!({
+fn sparse() -> Value {
+    json!({
         "metadata": { "name": "web", "creationTimestamp": null },
         "spec": {
             "selector": { "matchLabels": { "app": "web" } },
@@ -25,7 +23,13 @@ async fn deployments_are_completed() {
                 }] },
             },
         },
-    });
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn deployments_are_completed() {
+    let bed = Bed::new();
+    let object = sparse();
     let made = created(&bed, "/apis/apps/v1/namespaces/default/deployments", &object).await;
     assert_json_snapshot!(made["spec"], @r#"
     {

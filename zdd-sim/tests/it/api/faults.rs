@@ -110,7 +110,10 @@ async fn stale_reads_show_the_past() {
     for _ in 0..2 {
         match watch.next().await.unwrap().unwrap() {
             WatchEvent::Added(map) => seen.push(map.metadata.name.unwrap()),
-            other => panic!("{other:?}"),
+            WatchEvent::Bookmark(_)
+            | WatchEvent::Deleted(_)
+            | WatchEvent::Error(_)
+            | WatchEvent::Modified(_) => panic!("only additions can come"),
         }
     }
     assert_eq!(seen, ["a", "b"]);
@@ -151,10 +154,9 @@ async fn gone_comes_as_an_event_or_as_a_status() {
     let bed = Bed::new();
     let (_, maps) = faulty(&bed, "0:gone,1:gone-http");
     let mut watch = maps.watch(&WatchParams::default(), "0").await.unwrap().boxed();
-    match watch.next().await.unwrap().unwrap() {
-        WatchEvent::Error(status) => assert_eq!((status.code, &*status.reason), (410, "Expired")),
-        other => panic!("{other:?}"),
-    }
+    let event = watch.next().await.unwrap().unwrap();
+    let WatchEvent::Error(status) = event else { panic!("{event:?}") };
+    assert_eq!((status.code, &*status.reason), (410, "Expired"));
     let refused = maps.watch(&WatchParams::default(), "0").await.map(|_| ());
     assert!(told(refused).starts_with("410 Expired"));
 }
