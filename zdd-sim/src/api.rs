@@ -34,7 +34,7 @@ use http::header;
 use http::request::Parts;
 use serde_json::{Value, json};
 
-pub use admission::Admission;
+pub use admission::AdmissionChain;
 pub use authorize::{Authorizer, RoleError};
 pub use calls::{CallCounts, CallKey};
 pub use error::TransportError;
@@ -85,7 +85,7 @@ pub(crate) struct Core {
     store: Arc<Mutex<Store>>,
     resources: RwLock<Resources>,
     calls: CallLog,
-    admission: Admission,
+    admission: AdmissionChain,
 }
 
 impl Core {
@@ -113,7 +113,7 @@ impl ApiServer {
             }
         }
         let resources = RwLock::new(Resources::builtin());
-        let (calls, admission) = (CallLog::default(), Admission::default());
+        let (calls, admission) = (CallLog::default(), AdmissionChain::default());
         let core = Arc::new(Core { store, resources, calls, admission });
         Self {
             core,
@@ -167,7 +167,7 @@ impl ApiServer {
 
     /// Returns the admission of new objects; controllers of the same cluster ask it too.
     #[must_use]
-    pub fn admission(&self) -> &Admission {
+    pub fn admission(&self) -> &AdmissionChain {
         &self.core.admission
     }
 

@@ -50,6 +50,7 @@ pub struct Cluster {
     store: Arc<Mutex<Store>>,
     engine: Arc<Mutex<Engine>>,
     reports: Reports,
+    api: ApiServer,
 }
 
 impl Cluster {
@@ -96,12 +97,13 @@ impl Cluster {
         }
     }
 
-    /// Returns a new API server over the cluster's store.
+    /// Returns a handle of the cluster's API server.
     ///
-    /// Each handle is one client: keep it to set faults for it, and clone it to share them.
+    /// Each handle is one client, to be given its own user, rights and faults; all count into the
+    /// same calls, and what its admission refuses is refused to controllers too.
     #[must_use]
     pub fn api(&self) -> ApiServer {
-        ApiServer::new(self.store())
+        self.api.clone()
     }
 
     /// Returns a client whose default namespace is `default`.

@@ -7,9 +7,9 @@ mod cluster;
 mod collection;
 mod controller;
 mod dataplane;
+mod fault;
 mod image;
 mod kubelet;
-mod fault;
 mod object;
 #[cfg(feature = "process")]
 mod probe;
@@ -20,7 +20,7 @@ mod proxy;
 mod store;
 
 pub use api::{
-    Admission, ApiBody, ApiServer, ApiStatus, Authorizer, CallCounts, CallKey, Cause, Details,
+    AdmissionChain, ApiBody, ApiServer, ApiStatus, Authorizer, CallCounts, CallKey, Cause, Details,
     FieldError, Gone, Resource, RoleError, Scope, TransportError, Verb,
 };
 pub use clock::Clock;
@@ -30,9 +30,9 @@ pub use controller::Controller;
 pub use controller::context::Admission;
 pub use dataplane::routes::{Backends, Endpoint, EndpointState, Routes};
 pub use dataplane::traffic::{Counts, LoadSpec, LossCause, Served, Traffic};
+pub use fault::{Fault, Faults, Plan, PlanError, Seen};
 pub use image::{Answers, Behaviour, Crash, Image, Images, Readiness, RuntimeKind, Span};
 pub use kubelet::{ContainerId, Report, Reports, Runtime, RuntimeEvent, Start};
-pub use fault::{Fault, Faults, Plan, PlanError, Seen};
 pub use object::Object;
 #[cfg(feature = "process")]
 pub use probe::ProbeError;

@@ -1,81 +1,111 @@
 //! Decides whether a new object may be stored: quotas, and what a test wants to deny.
+//!
+//! Clients and controllers go through the same chain: the pods that a quota refuses are refused
+//! to the ReplicaSet controller, long after the Deployment was accepted.
 
 mod quantity;
 mod quota;
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::StatusCode;
 use serde_json::Value;
 
 use super::status::ApiStatus;
 use crate::collection::Collection;
+use crate::controller::context::Admission;
 use crate::store::Store;
 
-/// A name and what it denies.
-type Webhook = (String, Arc<Hook>);
-type Hook = dyn Fn(&Collection, &Value) -> Option<String> + Send + Sync;
-
-/// The admission of new objects, the same for clients and controllers.
+/// All that reviews new objects, in order, with the quotas at the end.
 ///
-/// Clones share their hooks.
+/// Clones share what was added.
 ///
 /// # Examples
 /// ```
-/// use zdd_sim::{Admission, Collection};
+/// use zdd_sim::{AdmissionChain, Collection};
 ///
-/// let admission = Admission::default();
+/// let admission = AdmissionChain::default();
 /// admission.deny("images.example.com", |collection, _| {
 ///     (collection == &Collection::PODS).then(|| "no pods today".to_owned())
 /// });
 /// admission.clear();
 /// ```
-#[derive(Clone, Default)]
-pub struct Admission(Arc<RwLock<Vec<Webhook>>>);
+#[derive(Clone, Debug, Default)]
+pub struct AdmissionChain(Arc<Mutex<Vec<Box<dyn Admission>>>>);
 
-impl Admission {
+impl AdmissionChain {
+    /// Adds a link.
+    pub fn add(&self, admission: impl Admission + 'static) {
+        self.links().push(Box::new(admission));
+    }
+
     /// Adds a validating webhook that denies what `hook` gives a message for.
     pub fn deny<F>(&self, webhook: impl Into<String>, hook: F)
     where
-        F: Fn(&Collection, &Value) -> Option<String> + Send + Sync + 'static,
+        F: Fn(&Collection, &Value) -> Option<String> + Send + 'static,
     {
-        let mut hooks = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        hooks.push((webhook.into(), Arc::new(hook)));
+        self.add(Webhook { name: webhook.into(), hook: Box::new(hook) });
     }
 
-    /// Removes all webhooks.
+    /// Removes all links; quotas stay, because they are objects of the cluster.
     pub fn clear(&self) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.links().clear();
     }
 
-    /// Reviews an object that is about to be created.
-    ///
-    /// Controllers call this before they create, because the store itself admits everything.
+    /// Reviews an object that is about to be created, and lets links complete it.
     ///
     /// # Errors
-    /// 403 with the words of the webhook or of the quota.
+    /// 403 with the words of the link or of the quota.
     pub fn review(
         &self,
         store: &Store,
         collection: &Collection,
-        object: &Value,
+        object: &mut Value,
     ) -> Result<(), ApiStatus> {
-        let hooks = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        for (webhook, hook) in hooks.iter() {
-            if let Some(message) = hook(collection, object) {
-                let message =
-                    format!("admission webhook \"{webhook}\" denied the request: {message}");
-                return Err(ApiStatus::new(StatusCode::FORBIDDEN, "Forbidden", message));
-            }
+        for link in self.links().iter() {
+            let refused = |message| ApiStatus::new(StatusCode::FORBIDDEN, "Forbidden", message);
+            link.admit(store, collection, object).map_err(refused)?;
         }
         quota::check(store, collection, object)
     }
+
+    fn links(&self) -> MutexGuard<'_, Vec<Box<dyn Admission>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-impl fmt::Debug for Admission {
+impl Admission for AdmissionChain {
+    fn admit(
+        &self,
+        store: &Store,
+        collection: &Collection,
+        object: &mut Value,
+    ) -> Result<(), String> {
+        self.review(store, collection, object).map_err(|status| status.message)
+    }
+}
+
+type Hook = dyn Fn(&Collection, &Value) -> Option<String> + Send;
+
+struct Webhook {
+    name: String,
+    hook: Box<Hook>,
+}
+
+impl Admission for Webhook {
+    fn admit(&self, _: &Store, collection: &Collection, object: &mut Value) -> Result<(), String> {
+        match (self.hook)(collection, object) {
+            None => Ok(()),
+            Some(why) => {
+                Err(format!("admission webhook \"{}\" denied the request: {why}", self.name))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Webhook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hooks = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        f.debug_list().entries(hooks.iter().map(|(webhook, _)| webhook)).finish()
+        f.debug_tuple("Webhook").field(&self.name).finish()
     }
 }

@@ -79,7 +79,7 @@ impl Core {
                 }
                 return Err(ApiStatus::already_exists(resource.group_resource(), &name));
             }
-            self.admission.review(store, resource.group_resource(), &object)?;
+            self.admission.review(store, resource.collection(), &mut object)?;
             let created = run(store, call, |store| {
                 store.create(&caller.actor, resource.collection(), object)
             });

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::Cluster;
 use super::engine::Engine;
+use crate::api::ApiServer;
 use crate::clock::Clock;
 use crate::collection::Collection;
 use crate::controller::Controller;
@@ -86,7 +87,7 @@ pub struct ClusterBuilder {
     nodes: u32,
     latencies: Latencies,
     images: Images,
-    admission: Option<Box<dyn Admission>>,
+    admission: Vec<Box<dyn Admission>>,
     runtimes: Vec<(RuntimeKind, MakeRuntime)>,
     writes_events: bool,
 }
@@ -100,7 +101,7 @@ impl Default for ClusterBuilder {
             nodes: 3,
             latencies: Latencies::default(),
             images: Images::any(),
-            admission: None,
+            admission: Vec::new(),
             runtimes: Vec::new(),
             writes_events: true,
         }
@@ -143,10 +144,10 @@ impl ClusterBuilder {
         self
     }
 
-    /// Sets what checks the objects that controllers create.
+    /// Adds what reviews new objects, of clients and of controllers.
     #[must_use]
     pub fn admission(mut self, admission: impl Admission + 'static) -> Self {
-        self.admission = Some(Box::new(admission));
+        self.admission.push(Box::new(admission));
         self
     }
 
@@ -176,9 +177,14 @@ impl ClusterBuilder {
     pub fn build(self) -> Cluster {
         let mut store = Store::new(Clock::starting_at(self.start), self.seed);
         populate(&mut store, self.nodes);
+        let store = Arc::new(Mutex::new(store));
+        let api = ApiServer::new(Arc::clone(&store));
+        for admission in self.admission {
+            api.admission().add(admission);
+        }
         let reports = Reports::default();
         let mut engine = Engine::new(
-            (self.images, self.latencies, self.admission),
+            (self.images, self.latencies, Some(Box::new(api.admission().clone()))),
             (&reports, self.seed, self.writes_events),
         );
         #[cfg(feature = "process")]
@@ -188,11 +194,7 @@ impl ClusterBuilder {
         for (kind, make) in self.runtimes {
             engine.add_runtime(kind, make(reports.clone()));
         }
-        Cluster {
-            store: Arc::new(Mutex::new(store)),
-            engine: Arc::new(Mutex::new(engine)),
-            reports,
-        }
+        Cluster { store, engine: Arc::new(Mutex::new(engine)), reports, api }
     }
 }
 

@@ -46,6 +46,17 @@ impl fmt::Display for WriteError {
     }
 }
 
+impl Admission for Box<dyn Admission> {
+    fn admit(
+        &self,
+        store: &Store,
+        collection: &Collection,
+        object: &mut Value,
+    ) -> Result<(), String> {
+        (**self).admit(store, collection, object)
+    }
+}
+
 /// The store as one controller sees it.
 #[derive(Debug)]
 pub(crate) struct Context<'a> {

@@ -1,6 +1,7 @@
 //! The REST protocol, driven by kube's own client.
 
 mod access;
+mod admission;
 mod crud;
 mod defaults;
 mod delete;
