@@ -164,6 +164,14 @@ impl Cluster {
         self.engine().images().remove(name);
     }
 
+    /// Returns the last lines of output of a pod's container, of all its runs; `None` when no such
+    /// container has been started. Simulated containers print nothing.
+    #[must_use]
+    pub fn logs(&self, namespace: &str, pod: &str, container: &str) -> Option<Vec<String>> {
+        let pod = (namespace.to_owned(), pod.to_owned());
+        self.engine().kubelet().logs(&pod, container)
+    }
+
     /// Lets no pod find a node until [`Cluster::accept_pods`], with this message.
     pub fn refuse_pods(&self, message: impl Into<String>) {
         self.engine().scheduler().refusal = Some(message.into());

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::collection::Collection;
+use crate::controller::context::Note;
 use crate::image::{Images, RuntimeKind};
 use crate::object::Object;
 use crate::store::{Entry, Place};
@@ -47,6 +48,8 @@ struct Pod {
     ip: Option<IpAddr>,
     containers: Vec<Container>,
     stopping: Option<Stopping>,
+    /// What has to be told by Events.
+    notes: Vec<(Note, String)>,
 }
 
 /// How far the termination of a pod is.
@@ -74,6 +77,14 @@ impl Kubelet {
 
     pub(crate) fn add_runtime(&mut self, kind: RuntimeKind, runtime: Box<dyn Runtime>) {
         self.runtimes.insert(kind, runtime);
+    }
+
+    /// Returns the last lines of a container's output; `None` when no such container is here.
+    pub(crate) fn logs(&self, pod: &Place, container: &str) -> Option<Vec<String>> {
+        let pod = self.pods.get(pod)?;
+        let container = pod.containers.iter().find(|c| &*c.name == container)?;
+        let id = ContainerId::new(Arc::clone(&pod.uid), Arc::clone(&container.name));
+        Some(self.runtimes.get(&container.runtime?)?.logs(&id))
     }
 
     /// Lets the runtimes do what is due; returns when they want to be called again.
@@ -117,9 +128,15 @@ impl Kubelet {
                 let until = now + container.back_off.fail(now);
                 container.wait(reason, message, until);
             }
+            RuntimeEvent::Noted { reason, message } => {
+                pod.notes.push((Note::Normal(reason), message));
+            }
             RuntimeEvent::Ready => container.ready = true,
             RuntimeEvent::Started => container.state = State::Running { started: time.into() },
             RuntimeEvent::Unready => container.ready = false,
+            RuntimeEvent::Warned { reason, message } => {
+                pod.notes.push((Note::Warning(reason), message));
+            }
         }
         Some(place)
     }

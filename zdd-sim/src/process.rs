@@ -24,14 +24,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1 as core;
-use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -39,6 +37,7 @@ use tokio_util::task::TaskTracker;
 mod address;
 mod container;
 mod environment;
+mod error;
 mod group;
 mod guard;
 mod image;
@@ -52,6 +51,7 @@ pub use address::{AddressBlock, AddressError};
 use container::{Container, Reporter, Sink};
 pub use container::{ContainerEvent, ProbeKind};
 pub use environment::EnvironmentError;
+pub use error::StartError;
 use guard::Guard;
 pub use image::{ProcessImage, ServiceError, ServiceImage, ServicePod};
 pub(crate) use launch::Launch;
@@ -64,79 +64,7 @@ use running::{Control, Running};
 
 use crate::image::Image;
 use crate::kubelet::ContainerId;
-use crate::probe::{Checks, ProbeError, Target};
-
-/// Why a container could not be started.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// A probe or handler cannot be run.
-    #[error("failed to prepare a probe or handler")]
-    Checks(#[from] ProbeError),
-    /// The environment cannot be made.
-    #[error("failed to prepare the environment")]
-    Environment(#[from] EnvironmentError),
-    /// The guard of all processes cannot be started, and without it none is.
-    #[error("failed to start /bin/sh, which ends all processes of pods if this one is killed")]
-    Guard(#[source] io::Error),
-    /// The pod has no such container.
-    #[error("pod {pod} has no container {container:?}")]
-    NoContainer {
-        /// The pod's name.
-        pod: String,
-        /// The container's name.
-        container: String,
-    },
-    /// An in-process service needs a port to listen on.
-    #[error("container {container:?} declares no port; give its first containerPort")]
-    NoPort {
-        /// The container's name.
-        container: String,
-    },
-    /// The pod cannot be read as one.
-    #[error("failed to read the pod")]
-    Pod(#[source] serde_json::Error),
-    /// The container already runs.
-    #[error("container {container:?} of pod {pod} already runs")]
-    Running {
-        /// The pod's name.
-        pod: String,
-        /// The container's name.
-        container: String,
-    },
-    /// A simulated image runs in virtual time, not here.
-    #[error("the image of container {container:?} is a simulated one")]
-    Simulated {
-        /// The container's name.
-        container: String,
-    },
-    /// The program or thread did not start.
-    #[error("failed to start {}", program.display())]
-    Spawn {
-        /// The program, or the service's pod.
-        program: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-impl StartError {
-    /// Returns the reason under which a kubelet would let the container wait.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Checks(_) | Self::Environment(_) | Self::NoPort { .. } => {
-                "CreateContainerConfigError"
-            }
-            Self::Guard(_)
-            | Self::NoContainer { .. }
-            | Self::Pod(_)
-            | Self::Running { .. }
-            | Self::Simulated { .. }
-            | Self::Spawn { .. } => "RunContainerError",
-        }
-    }
-}
+use crate::probe::{Checks, Target};
 
 /// Runs containers. See the [module documentation](self) for what it does and does not do.
 pub struct ContainerRuntime {

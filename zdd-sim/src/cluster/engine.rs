@@ -98,6 +98,10 @@ impl Engine {
         self.kubelet.add_runtime(kind, runtime);
     }
 
+    pub(super) fn kubelet(&self) -> &Kubelet {
+        &self.kubelet
+    }
+
     pub(super) fn plane(&mut self) -> &mut DataPlane {
         &mut self.plane
     }

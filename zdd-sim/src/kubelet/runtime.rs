@@ -105,12 +105,26 @@ pub enum RuntimeEvent {
         /// The message as in `state.waiting.message`.
         message: String,
     },
+    /// Something that a Normal Event of the pod should tell.
+    Noted {
+        /// The Event's reason, such as `Killing`.
+        reason: &'static str,
+        /// The Event's message.
+        message: String,
+    },
     /// Its readiness probe passes, or it has none.
     Ready,
     /// Its process runs.
     Started,
     /// Its readiness probe fails after it passed.
     Unready,
+    /// Something that a Warning Event of the pod should tell.
+    Warned {
+        /// The Event's reason, such as `Unhealthy`.
+        reason: &'static str,
+        /// The Event's message.
+        message: String,
+    },
 }
 
 /// An event of one container.

@@ -50,6 +50,9 @@ impl Kubelet {
         } else {
             self.run(ctx, &object, &mut pod);
         }
+        for (note, message) in pod.notes.drain(..) {
+            ctx.event(&object, note, &message);
+        }
         pod.write(ctx, &object);
         let is_over = object.is_terminating() && !pod.containers.iter().any(Container::is_alive);
         if is_over && ctx.delete(&Collection::PODS, &object, Some(0)).is_ok() {
@@ -82,7 +85,10 @@ impl Kubelet {
         let containers = object["spec"]["containers"].as_array().into_iter().flatten();
         let containers = containers.map(|spec| Container::new(spec, self.now)).collect();
         self.places.insert(Arc::clone(&uid), place.clone());
-        self.pods.insert(place.clone(), Pod { uid, ip: None, containers, stopping: None });
+        self.pods.insert(
+            place.clone(),
+            Pod { uid, ip: None, containers, stopping: None, notes: Vec::new() },
+        );
     }
 
     /// Starts what has to be started.

@@ -16,6 +16,7 @@ pub(crate) struct Judge {
     success_threshold: u32,
     failure_threshold: u32,
     verdict: Option<Verdict>,
+    passed: bool,
     run: Option<(Verdict, u32)>,
 }
 
@@ -25,8 +26,14 @@ impl Judge {
             success_threshold: probe.success_threshold,
             failure_threshold: probe.failure_threshold,
             verdict: None,
+            passed: false,
             run: None,
         }
+    }
+
+    /// Tells whether any result was a success.
+    pub(crate) fn has_passed(&self) -> bool {
+        self.passed
     }
 
     /// Records a result and returns the verdict if it has changed.
@@ -36,6 +43,7 @@ impl Judge {
             _ => 1,
         };
         self.run = Some((result, length));
+        self.passed |= result == Verdict::Passing;
         let threshold = match result {
             Verdict::Failing => self.failure_threshold,
             Verdict::Passing => self.success_threshold,
@@ -54,7 +62,8 @@ mod tests {
 
     /// Renders the verdict changes of a run of results: `+` passes, `-` fails, `.` is no change.
     fn play(success_threshold: u32, failure_threshold: u32, results: &str) -> String {
-        let mut judge = Judge { success_threshold, failure_threshold, verdict: None, run: None };
+        let mut judge =
+            Judge { success_threshold, failure_threshold, verdict: None, passed: false, run: None };
         let verdicts = results.chars().map(|result| {
             let result = if result == '+' { Verdict::Passing } else { Verdict::Failing };
             match judge.record(result) {

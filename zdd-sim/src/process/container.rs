@@ -18,6 +18,9 @@ use crate::probe::{Action, Checks, Judge, Probe, Target, Verdict};
 /// grace period or there was none (`minimumGracePeriodInSeconds` in pkg/kubelet/kuberuntime).
 const MINIMUM_GRACE: Duration = Duration::from_secs(2);
 
+/// How soon a probe that has just failed for the first time is tried again.
+const FIRST_EARLY_TRY: Duration = Duration::from_millis(20);
+
 /// Which probe speaks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the three probes of the API")]
@@ -202,27 +205,41 @@ impl Container {
         let first = (start + probe.initial_delay).max(Instant::now());
         let mut ticks = interval_at(first, probe.period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        Prober { kind, probe, ticks, judge: Judge::new(probe), container: self }
+        Prober { kind, probe, ticks, judge: Judge::new(probe), early: None, container: self }
     }
 }
 
-/// Runs a probe at its period.
+/// Runs a probe at its period, and more often until it first passes.
+///
+/// The API allows the latter for readiness probes, "to make the Pod ready faster". A try between
+/// two periods counts only when it passes: thresholds are in periods.
 struct Prober<'a> {
     kind: ProbeKind,
     probe: &'a Probe,
     ticks: Interval,
     judge: Judge,
+    /// The wait before the next try between two periods.
+    early: Option<Duration>,
     container: &'a Container,
+}
+
+/// Why a probe is due.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Due {
+    Early,
+    Period,
 }
 
 impl Prober<'_> {
     /// Probes until the verdict changes.
     async fn verdict(&mut self) -> Verdict {
         loop {
-            self.ticks.tick().await;
+            let due = self.due().await;
             let result = self.probe.action.run(&self.container.target, self.probe.timeout).await;
+            self.plan(due, result.is_ok());
             let result = match result {
                 Ok(()) => Verdict::Passing,
+                Err(_) if due == Due::Early => continue,
                 Err(message) => {
                     let event = ContainerEvent::Unhealthy { probe: self.kind, message };
                     self.container.reporter.report(event);
@@ -233,5 +250,29 @@ impl Prober<'_> {
                 return verdict;
             }
         }
+    }
+    async fn due(&mut self) -> Due {
+        let early = async {
+            match self.early {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = self.ticks.tick() => Due::Period,
+            () = early => Due::Early,
+        }
+    }
+
+    /// Plans the next try: early ones begin with the first failure, double their wait, and end
+    /// with the first success.
+    fn plan(&mut self, due: Due, passed: bool) {
+        self.early = match (self.early, due) {
+            _ if passed || self.judge.has_passed() || self.kind == ProbeKind::Liveness => None,
+            (Some(wait), Due::Early) => Some((wait * 2).min(self.probe.period)),
+            (Some(wait), Due::Period) => Some(wait),
+            (None, _) => Some(FIRST_EARLY_TRY),
+        };
     }
 }

@@ -18,7 +18,7 @@ impl RealContainers {
     pub(crate) fn new(reports: Reports) -> Self {
         let to = reports.clone();
         let runtime = ContainerRuntime::reporting(Arc::new(move |id, event| {
-            if let Some(event) = translate(&event) {
+            if let Some(event) = translate(id, event) {
                 to.send(id, event);
             }
         }));
@@ -54,18 +54,27 @@ impl Runtime for RealContainers {
     }
 }
 
-fn translate(event: &ContainerEvent) -> Option<RuntimeEvent> {
-    match event {
-        ContainerEvent::Exited(exit) => Some(RuntimeEvent::Exited { code: exit.code }),
-        ContainerEvent::Ready(true) => Some(RuntimeEvent::Ready),
-        ContainerEvent::Ready(false) => Some(RuntimeEvent::Unready),
-        ContainerEvent::Running { .. } => Some(RuntimeEvent::Started),
-        // The kubelet has no word for these; the runtime has logged them.
-        ContainerEvent::PreStopFailed(_)
-        | ContainerEvent::Started
-        | ContainerEvent::Stopping(_)
-        | ContainerEvent::Unhealthy { .. } => None,
-    }
+/// Says it in the words of the kubelet's status and Events.
+fn translate(id: &ContainerId, event: ContainerEvent) -> Option<RuntimeEvent> {
+    Some(match event {
+        ContainerEvent::Exited(exit) => RuntimeEvent::Exited { code: exit.code },
+        ContainerEvent::PreStopFailed(message) => {
+            RuntimeEvent::Warned { reason: "FailedPreStopHook", message }
+        }
+        ContainerEvent::Ready(true) => RuntimeEvent::Ready,
+        ContainerEvent::Ready(false) => RuntimeEvent::Unready,
+        ContainerEvent::Running { .. } => RuntimeEvent::Started,
+        ContainerEvent::Started => return None,
+        ContainerEvent::Stopping(probe) => {
+            let (container, probe) = (&id.container, probe.as_str().to_lowercase());
+            let message = format!("Container {container} failed {probe} probe, will be restarted");
+            RuntimeEvent::Noted { reason: "Killing", message }
+        }
+        ContainerEvent::Unhealthy { probe, message } => {
+            let message = format!("{} probe failed: {message}", probe.as_str());
+            RuntimeEvent::Warned { reason: "Unhealthy", message }
+        }
+    })
 }
 
 /// A status message has no source: all causes in one line.

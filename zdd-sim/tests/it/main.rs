@@ -12,6 +12,8 @@ mod process;
 #[cfg(feature = "process")]
 mod proxy;
 #[cfg(feature = "process")]
+mod real_pods;
+#[cfg(feature = "process")]
 mod real_rollout;
 mod support;
 #[cfg(feature = "process")]

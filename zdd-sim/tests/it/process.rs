@@ -101,17 +101,17 @@ fn pod(mut container: Value) -> Pod {
     serde_json::from_value(pod).unwrap()
 }
 
-fn shell(script: &str) -> ProcessImage {
+pub(crate) fn shell(script: &str) -> ProcessImage {
     ProcessImage::new("/bin/sh").args(["-c", script])
 }
 
 /// A zombie that nobody has reaped yet is as dead as can be.
-fn is_alive(pid: &str) -> bool {
+pub(crate) fn is_alive(pid: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
-async fn dies(pid: &str) {
+pub(crate) async fn dies(pid: &str) {
     let dead = async {
         while is_alive(pid) {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -121,16 +121,16 @@ async fn dies(pid: &str) {
 }
 
 /// A directory that is gone at the end of the test.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("zdd-sim-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
 
-    fn file(&self, name: &str) -> String {
+    pub(crate) fn file(&self, name: &str) -> String {
         self.0.join(name).display().to_string()
     }
 }

@@ -17,6 +17,13 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// How far the data plane is behind the EndpointSlices.
 const LAG: Duration = Duration::from_millis(150);
 
+/// What the data plane does during a rollout.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Plane {
+    Follows,
+    StandsStill,
+}
+
 /// What one rollout from `web:1` to `web:2` came to.
 struct Rollout {
     keep_alive: Report,
@@ -26,6 +33,10 @@ struct Rollout {
 
 impl Rollout {
     async fn run(old: impl Into<Image>, new: impl Into<Image>) -> Self {
+        Self::with_plane(old, new, Plane::Follows).await
+    }
+
+    async fn with_plane(old: impl Into<Image>, new: impl Into<Image>, plane: Plane) -> Self {
         let images = Images::new().with("web:1", old).with("web:2", new);
         let latencies = Latencies::default().data_plane(LAG);
         let running = start(Cluster::builder().images(images).latencies(latencies));
@@ -42,9 +53,14 @@ impl Rollout {
 
         let keep_alive = load(address, Mode::KeepAlive).start().unwrap();
         let fresh = load(address, Mode::Fresh).start().unwrap();
+        if plane == Plane::StandsStill {
+            running.cluster.freeze_data_plane();
+        }
         running.edit(&Collection::DEPLOYMENTS, "web", |web| {
             web["spec"]["template"]["spec"]["containers"][0]["image"] = "web:2".into();
         });
+        rolled(&running, "web:2").await;
+        running.cluster.thaw_data_plane();
         settled(&running, "web:2").await;
         let (keep_alive, fresh) = (keep_alive.stop().await, fresh.stop().await);
         Self { keep_alive, fresh, proxy: proxy.counts().of(&port) }
@@ -69,8 +85,8 @@ fn load(address: SocketAddr, mode: Mode) -> Load {
         .label_header("x-version")
 }
 
-/// Waits until all pods are of this image, the old ones are gone, and the data plane knows it.
-async fn settled(running: &Running, image: &str) {
+/// Waits until all pods are of this image and the old ones are gone.
+async fn rolled(running: &Running, image: &str) {
     running
         .until(LIMIT, |running| {
             let deployment = running.get(&Collection::DEPLOYMENTS, "web");
@@ -83,6 +99,11 @@ async fn settled(running: &Running, image: &str) {
                 && pods.iter().all(is_new)
         })
         .await;
+}
+
+/// Waits until all pods are of this image, the old ones are gone, and the data plane knows it.
+async fn settled(running: &Running, image: &str) {
+    rolled(running, image).await;
     let pods = running.list(&Collection::PODS);
     let mut routes = running.cluster.routes();
     let follows = routes.wait_for(|routes| {
@@ -120,6 +141,17 @@ async fn processes_that_die_at_sigterm_lose_requests_by_cause() {
     assert!(rollout.fresh.causes.values().sum::<u64>() == rollout.fresh.failed);
     let at_client = rollout.fresh.failed + rollout.keep_alive.failed;
     assert!(at_client >= refused, "{refused} refused; {} {}", rollout.fresh, rollout.keep_alive);
+}
+
+/// No drain can help when the data plane does not follow: in the end every address it knows is
+/// gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_data_plane_that_stands_still_loses_requests_of_pods_that_drain() {
+    let old = process_image("1", AtTerm::Drain);
+    let new = process_image("2", AtTerm::Drain);
+    let rollout = Rollout::with_plane(old, new, Plane::StandsStill).await;
+    assert!(rollout.proxy.total().refused > 0, "{:?}", rollout.proxy);
+    assert!(rollout.fresh.failed > 0, "{}", rollout.fresh);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
