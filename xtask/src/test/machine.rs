@@ -1,10 +1,13 @@
 //! What this machine has of the parts that some stages need.
 
 use std::env;
+use std::fs;
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 /// A part that a machine may lack.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 pub(super) struct Part {
     /// The name of its program.
     pub(super) program: &'static str,
@@ -21,6 +24,16 @@ pub(super) const CARGO_DENY: Part = Part {
 pub(super) const MDBOOK: Part =
     Part { program: "mdbook", install: "cargo install --locked --no-default-features mdbook" };
 
+/// A database for tests that start one of their own.
+pub(super) const POSTGRESQL: Part =
+    Part { program: "postgres", install: "apt-get install postgresql" };
+/// A cache for tests that start one of their own.
+pub(super) const REDIS: Part =
+    Part { program: "redis-server", install: "apt-get install redis-server" };
+
+/// Where Debian keeps PostgreSQL's programs, one folder per version: not in the path.
+const DEBIAN_POSTGRESQL: &str = "/usr/lib/postgresql";
+
 /// The places where this machine keeps programs.
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
@@ -31,13 +44,19 @@ impl Machine {
     /// Looks at this machine.
     pub(super) fn here() -> Self {
         let path = env::var_os("PATH").unwrap_or_default();
-        Self { places: env::split_paths(&path).collect() }
+        let mut places: Vec<PathBuf> = env::split_paths(&path).collect();
+        let versions = fs::read_dir(DEBIAN_POSTGRESQL).into_iter().flatten().flatten();
+        places.extend(versions.map(|version| version.path().join("bin")));
+        Self { places }
     }
 
-    /// Tells whether the machine has a part.
-    pub(super) fn has(&self, part: Part) -> bool {
-        let name = format!("{}{}", part.program, env::consts::EXE_SUFFIX);
-        self.places.iter().any(|place| place.join(&name).is_file())
+    /// Returns those of the parts that the machine lacks.
+    pub(super) fn lacks(&self, parts: &[Part]) -> Vec<Part> {
+        let has = |part: &Part| {
+            let name = format!("{}{}", part.program, env::consts::EXE_SUFFIX);
+            self.places.iter().any(|place| place.join(&name).is_file())
+        };
+        parts.iter().copied().filter(|part| !has(part)).collect()
     }
 
     /// A machine that has nothing.

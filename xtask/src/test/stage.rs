@@ -19,12 +19,24 @@ pub(super) struct Stage {
     pub(super) name: &'static str,
     /// What it checks, in words.
     pub(super) about: &'static str,
-    /// What the machine must have.
-    pub(super) needs: Option<Part>,
+    /// Parts without which the stage is left out.
+    pub(super) needs: &'static [Part],
+    /// Parts without which some of its tests are left out.
+    pub(super) wants: Option<Wants>,
     /// Whether a run without a single test is a failure.
     pub(super) tests: Tests,
     /// What is run, one after the other.
     pub(super) calls: Vec<Call>,
+}
+
+/// Parts that some tests of a stage need. These tests are silent where a part is missing, unless
+/// they are told that it must be there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wants {
+    /// The parts.
+    pub(super) parts: &'static [Part],
+    /// The variable that is set to `1` where all of them are there.
+    pub(super) require: &'static str,
 }
 
 /// Whether the commands of a stage run tests.
@@ -52,6 +64,9 @@ pub(super) struct Ended {
     /// How.
     #[serde(flatten)]
     pub(super) end: End,
+    /// Parts of the machine for want of which the stage, or some of its tests, were left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) lacks: Vec<Part>,
     /// How long it took.
     #[serde(rename = "ms", serialize_with = "milliseconds")]
     pub(super) time: Duration,
@@ -66,8 +81,8 @@ pub(super) struct Ended {
 pub(super) enum End {
     /// Something is wrong.
     Failed { problem: String },
-    /// The machine lacks a part.
-    LeftOut { lacks: &'static str, install: &'static str },
+    /// The machine lacks what it needs.
+    LeftOut,
     /// A stage before it failed.
     NotRun,
     /// All is well.
@@ -87,21 +102,25 @@ impl Stage {
     pub(super) fn run(&self, machine: &Machine) -> Ended {
         let begun = Instant::now();
         let mut tests = Counts::default();
-        let end = match self.needs {
-            Some(part) if !machine.has(part) => {
-                End::LeftOut { lacks: part.program, install: part.install }
-            }
-            _ => match self.run_calls(&mut tests) {
+        let mut lacks = machine.lacks(self.needs);
+        let end = if lacks.is_empty() {
+            lacks = self.wants.map_or_else(Vec::new, |wants| machine.lacks(wants.parts));
+            match self.run_calls(lacks.is_empty(), &mut tests) {
                 Ok(()) => End::Passed,
                 Err(error) => End::Failed { problem: format!("{error:#}") },
-            },
+            }
+        } else {
+            End::LeftOut
         };
-        Ended { name: self.name, end, time: begun.elapsed(), tests }
+        Ended { name: self.name, end, lacks, time: begun.elapsed(), tests }
     }
 
-    fn run_calls(&self, tests: &mut Counts) -> anyhow::Result<()> {
+    fn run_calls(&self, complete: bool, tests: &mut Counts) -> anyhow::Result<()> {
         for call in &self.calls {
-            call.run(tests)?;
+            match self.wants.filter(|_| complete) {
+                Some(wants) => call.clone().env(wants.require, "1").run(tests)?,
+                None => call.run(tests)?,
+            }
         }
         if self.tests == Tests::Counted && tests.passed + tests.failed == 0 {
             bail!("not a single test was run");
@@ -113,7 +132,8 @@ impl Stage {
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.name, self.about)?;
-        if let Some(part) = self.needs {
+        let wanted = self.wants.map_or(&[][..], |wants| wants.parts);
+        for part in self.needs.iter().chain(wanted) {
             write!(f, " (needs {})", part.program)?;
         }
         self.calls.iter().try_for_each(|call| write!(f, "\n    {call}"))
@@ -208,16 +228,13 @@ impl Counts {
 impl Ended {
     /// A stage that another one kept from running.
     pub(super) fn not_run(name: &'static str) -> Self {
-        Self { name, end: End::NotRun, time: Duration::ZERO, tests: Counts::default() }
+        let (lacks, tests) = (Vec::new(), Counts::default());
+        Self { name, end: End::NotRun, lacks, time: Duration::ZERO, tests }
     }
 
-    /// Tells whether it fails the whole: a stage that was left out does where all are asked for.
+    /// Tells whether it fails the whole: what was left out does where all is asked for.
     pub(super) fn is_failure(&self, all: bool) -> bool {
-        match self.end {
-            End::Failed { .. } => true,
-            End::LeftOut { .. } => all,
-            End::NotRun | End::Passed => false,
-        }
+        matches!(self.end, End::Failed { .. }) || (all && !self.lacks.is_empty())
     }
 }
 
@@ -228,16 +245,18 @@ impl fmt::Display for Ended {
             End::Failed { problem } => {
                 write!(f, "{}: FAILED after {seconds:.1} s: {problem}", self.name)
             }
-            End::LeftOut { lacks, install } => {
-                write!(f, "{}: left out, {lacks} is missing; to get it: {install}", self.name)
-            }
+            End::LeftOut => write!(f, "{}: left out", self.name),
             End::NotRun => write!(f, "{}: not run", self.name),
             End::Passed if self.tests.is_empty() => write!(f, "{}: ok, {seconds:.1} s", self.name),
             End::Passed => {
                 let Counts { passed, ignored, .. } = self.tests;
                 write!(f, "{}: ok, {seconds:.1} s, {passed} tests, {ignored} ignored", self.name)
             }
-        }
+        }?;
+        self.lacks.iter().try_for_each(|Part { program, install }| {
+            let what = if self.end == End::LeftOut { "it" } else { "some tests" };
+            write!(f, "\n    without {program} {what} cannot run; to get it: {install}")
+        })
     }
 }
 
@@ -247,11 +266,11 @@ fn milliseconds<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use super::{Call, Counts, End, Stage, Tests};
-    use crate::test::machine::{MDBOOK, Machine};
+    use super::{Call, Counts, End, Stage, Tests, Wants};
+    use crate::test::machine::{MDBOOK, Machine, REDIS};
 
     fn stage(calls: Vec<Call>) -> Stage {
-        Stage { name: "a", about: "checks a", needs: None, tests: Tests::None, calls }
+        Stage { name: "a", about: "checks a", needs: &[], wants: None, tests: Tests::None, calls }
     }
 
     #[test]
@@ -275,11 +294,23 @@ mod tests {
 
     #[test]
     fn a_missing_part_fails_only_where_all_are_asked_for() {
-        let stage = Stage { needs: Some(MDBOOK), ..stage(vec![]) };
+        let stage = Stage { needs: &[MDBOOK], ..stage(vec![]) };
         let ended = stage.run(&Machine::bare());
-        assert!(matches!(ended.end, End::LeftOut { .. }), "{:?}", ended.end);
+        assert_eq!(ended.end, End::LeftOut);
         assert!(!ended.is_failure(false));
         assert!(ended.is_failure(true));
+    }
+
+    #[test]
+    fn tests_that_want_a_missing_part_are_named_and_fail_only_where_all_are_asked_for() {
+        let wants = Wants { parts: &[REDIS], require: "ZDD_REQUIRE_SERVICES" };
+        let stage = Stage { wants: Some(wants), ..stage(vec![Call::cargo("--version")]) };
+        let ended = stage.run(&Machine::bare());
+        assert_eq!(ended.end, End::Passed);
+        assert!(!ended.is_failure(false));
+        assert!(ended.is_failure(true));
+        let text = ended.to_string();
+        assert!(text.contains("without redis-server some tests cannot run"), "{text}");
     }
 
     #[test]

@@ -2,22 +2,26 @@
 
 use anyhow::bail;
 
-use crate::test::machine::{CARGO_DENY, MDBOOK};
-use crate::test::stage::{Call, Stage, Tests};
+use crate::test::machine::{CARGO_DENY, MDBOOK, POSTGRESQL, REDIS};
+use crate::test::stage::{Call, Stage, Tests, Wants};
 
-/// The versions of the Kubernetes API that `zdd-kube` compiles for.
+/// The versions of the Kubernetes API that `zdd-kube` and `zdd-sim` compile for.
 const API_VERSIONS: &[&str] = &["v1_33", "v1_34", "v1_35", "v1_36", "v1_37"];
+/// One of them, for checks in which it does not matter; the tests use it, so its builds are there.
+const NEWEST: &str = "v1_37";
 
-/// Crates that are checked alone with each of these choices of features: what compiles in the
+/// Crates that are checked alone, with each of these choices of features: what compiles in the
 /// workspace may owe it to features that another crate asked for.
-///
-/// Those that need a version of the Kubernetes API are checked alone by the stage `kubernetes`.
 const ALONE: &[(&str, &[&str])] = &[
     ("zdd-core", &[""]),
-    ("zdd-strategies", &[""]),
+    ("zdd-strategies", &["", "--all-features"]),
     ("zdd-load", &["", "--all-features"]),
     ("zdd-shutdown", &["", "--no-default-features", "--all-features"]),
 ];
+
+/// The same for crates that need a version of the Kubernetes API.
+const ALONE_WITH_API: &[(&str, &[&str])] =
+    &[("zdd-kube", &[""]), ("zdd-sim", &["", "--no-default-features"])];
 
 /// Returns the stages to run, in order: cheap ones first, then those that share builds.
 pub(super) fn chosen(names: &[String], seeds: Option<u64>) -> anyhow::Result<Vec<Stage>> {
@@ -32,12 +36,19 @@ pub(super) fn chosen(names: &[String], seeds: Option<u64>) -> anyhow::Result<Vec
 }
 
 fn all() -> Vec<Stage> {
-    let plain = |name, about, calls| Stage { name, about, needs: None, tests: Tests::None, calls };
+    let plain = |name, about, calls| Stage {
+        name,
+        about,
+        needs: &[],
+        wants: None,
+        tests: Tests::None,
+        calls,
+    };
     vec![
         plain("fmt", "source is formatted", vec![Call::cargo("fmt --all -- --check")]),
         plain("tidy", "the project's own rules", vec![Call::cargo("xtask tidy")]),
         Stage {
-            needs: Some(CARGO_DENY),
+            needs: &[CARGO_DENY],
             ..plain(
                 "deny",
                 "licences, sources and bans of dependencies",
@@ -47,11 +58,12 @@ fn all() -> Vec<Stage> {
             )
         },
         Stage {
-            needs: Some(MDBOOK),
+            needs: &[MDBOOK],
             ..plain("book", "the book builds", vec![Call::program("mdbook", "build docs")])
         },
         Stage {
             tests: Tests::Counted,
+            wants: Some(Wants { parts: &[POSTGRESQL, REDIS], require: "ZDD_REQUIRE_SERVICES" }),
             ..plain(
                 "tests",
                 "unit, integration and documentation tests",
@@ -70,19 +82,28 @@ fn all() -> Vec<Stage> {
 }
 
 fn alone() -> Vec<Call> {
-    let choices =
-        ALONE.iter().flat_map(|(name, choices)| choices.iter().map(move |choice| (name, choice)));
-    choices
-        .map(|(name, choice)| Call::cargo(&format!("clippy -p {name} {choice} -- -D warnings")))
-        .collect()
+    let mut calls = Vec::new();
+    for (name, choices) in ALONE {
+        let strict = |choice| Call::cargo(&format!("clippy -p {name} {choice} -- -D warnings"));
+        calls.extend(choices.iter().map(strict));
+    }
+    for (name, choices) in ALONE_WITH_API {
+        let api = format!("--features k8s-openapi/{NEWEST}");
+        let strict =
+            |choice| Call::cargo(&format!("clippy -p {name} --lib {choice} {api} -- -D warnings"));
+        calls.extend(choices.iter().map(strict));
+    }
+    calls
 }
 
 fn api_versions() -> Vec<Call> {
-    let check = |version| {
-        let features = format!("zdd-kube/k8s-openapi/{version}");
-        Call::cargo(&format!("clippy -p zdd-kube --lib --features {features} -- -D warnings"))
+    let packages = "-p zdd-kube -p zdd-sim";
+    let strict = |version| {
+        Call::cargo(&format!(
+            "clippy {packages} --lib --features k8s-openapi/{version} -- -D warnings"
+        ))
     };
-    API_VERSIONS.iter().map(check).collect()
+    API_VERSIONS.iter().map(strict).collect()
 }
 
 fn documentation() -> Vec<Call> {
@@ -97,7 +118,8 @@ fn fault_harness(seeds: u64) -> Stage {
     Stage {
         name: "seeds",
         about: "random plans of faults",
-        needs: None,
+        needs: &[],
+        wants: None,
         tests: Tests::Counted,
         calls: vec![call.env("ZDD_SEEDS", seeds.to_string())],
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use crate::test::stage::{Counts, End, Ended};
+use crate::test::stage::{Counts, Ended};
 
 /// All stages, and whether they are good enough.
 #[derive(Debug)]
@@ -36,11 +36,9 @@ impl fmt::Display for Summary {
         for ended in &self.ended {
             writeln!(f, "  {ended}")?;
         }
-        let left_out = self.ended.iter().filter(|ended| matches!(ended.end, End::LeftOut { .. }));
-        match left_out.count() {
-            0 => {}
-            number if self.all => writeln!(f, "{number} left out, and --all asks for every one")?,
-            number => writeln!(f, "{number} left out")?,
+        let lacking = self.ended.iter().filter(|ended| !ended.lacks.is_empty()).count();
+        if lacking > 0 && self.all {
+            writeln!(f, "{lacking} stages are not complete, and --all asks for all of each")?;
         }
         let Counts { passed, failed, ignored } = self.tests;
         let verdict = if self.passed() { "passed" } else { "FAILED" };
@@ -71,15 +69,17 @@ mod tests {
     use std::time::Duration;
 
     use super::Summary;
+    use crate::test::machine::Part;
     use crate::test::stage::{Counts, End, Ended};
 
     fn ended(end: End, passed: u64) -> Ended {
         let tests = Counts { passed, ..Counts::default() };
-        Ended { name: "a", end, time: Duration::from_millis(1500), tests }
+        Ended { name: "a", end, lacks: Vec::new(), time: Duration::from_millis(1500), tests }
     }
 
     fn left_out() -> Ended {
-        ended(End::LeftOut { lacks: "mdbook", install: "install it" }, 0)
+        let lacks = vec![Part { program: "mdbook", install: "install it" }];
+        Ended { lacks, ..ended(End::LeftOut, 0) }
     }
 
     #[test]
@@ -94,7 +94,10 @@ mod tests {
         let summary = Summary::new(vec![left_out()], Duration::ZERO, false);
         assert!(summary.passed());
         let text = summary.to_string();
-        assert!(text.contains("a: left out, mdbook is missing; to get it: install it"), "{text}");
+        assert!(
+            text.contains("a: left out\n    without mdbook it cannot run; to get it: install it"),
+            "{text}"
+        );
         assert!(!Summary::new(vec![left_out()], Duration::ZERO, true).passed());
     }
 

@@ -15,10 +15,15 @@ pub(super) fn is_test(path: &str) -> bool {
 
 /// Returns the lines before the module of unit tests.
 pub(super) fn product(file: &File) -> &str {
-    let end = file.text.find("\n#[cfg(test)]\nmod ").map_or(file.text.len(), |at| at + 1);
-    // A declaration, `mod tests;`, ends nothing: the tests are in another file.
-    let declared = file.text[end..].lines().nth(1).is_some_and(|line| line.ends_with(';'));
-    if declared { &file.text } else { &file.text[..end] }
+    for (at, mark) in file.text.match_indices("\n#[cfg(test)]\n") {
+        let mut after =
+            file.text[at + mark.len()..].lines().skip_while(|line| line.starts_with("#["));
+        // A declaration, `mod tests;`, ends nothing: the tests are in another file.
+        if after.next().is_some_and(|line| line.starts_with("mod ") && line.ends_with('{')) {
+            return &file.text[..=at];
+        }
+    }
+    &file.text
 }
 
 /// Returns the lines that are not comments.
@@ -45,6 +50,8 @@ mod tests {
     fn unit_tests_are_no_product() {
         let inline = file("fn a() {}\n\n#[cfg(test)]\nmod tests {\n    fn b() {}\n}\n");
         assert_eq!(product(&inline), "fn a() {}\n\n");
+        let guarded = inline.text.replace("mod tests", "#[cfg(not(loom))]\nmod tests");
+        assert_eq!(product(&file(&guarded)), "fn a() {}\n\n");
         let declared = file("fn a() {}\n\n#[cfg(test)]\nmod tests;\n\nfn b() {}\n");
         assert_eq!(product(&declared), declared.text);
     }
