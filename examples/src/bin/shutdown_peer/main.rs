@@ -1,16 +1,23 @@
-//! One server, six ways to end it: the process that `cargo xtask bench shutdown` measures.
+//! One server, five ways to end it: the process that `cargo xtask bench shutdown` measures.
 //!
 //! Prints `listening ADDRESS` when it serves, and one JSON object when it has ended.
 #![expect(clippy::print_stdout, reason = "stdout is how it talks to the benchmark")]
 
 mod app;
+mod ours;
 mod stock;
 
-use std::net::SocketAddr;
+use std::{
+    net::{SocketAddr, TcpListener},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
+use app::App;
+use axum::Router;
 use clap::{Parser, ValueEnum};
 use tokio::runtime::Builder;
+use zdd_shutdown::{Report, Shutdown};
 
 #[derive(Debug, Parser)]
 struct Args {
@@ -33,29 +40,51 @@ enum Peer {
     AxumServer,
     /// A hyper-util accept loop with `GracefulShutdown`, as in its example.
     HyperUtil,
+    /// The serve loop of zdd-shutdown, with the settings of the environment.
+    Zdd,
+    /// The layer of zdd-shutdown on `axum::serve`.
+    ZddLayer,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
+    // Ours goes first, as its documentation asks for.
+    let shutdown = match args.server {
+        Peer::Zdd | Peer::ZddLayer => Some(Shutdown::install()?),
+        Peer::AxumServe | Peer::AxumServer | Peer::HyperUtil => None,
+    };
     let runtime = Builder::new_multi_thread().worker_threads(args.threads).enable_all().build()?;
-    let app = app::App::default();
-    runtime.block_on(async {
-        let listener = std::net::TcpListener::bind(args.listen)
-            .with_context(|| format!("failed to listen on {}", args.listen))?;
-        listener.set_nonblocking(true)?;
-        let router = app.router();
-        match args.server {
-            Peer::AxumServe => stock::axum_serve(listener, router).await,
-            Peer::AxumServer => stock::axum_server(listener, router).await,
-            Peer::HyperUtil => stock::hyper_util(listener, router).await,
+    let app = App::default();
+    let report = runtime.block_on(run(&args, app.router(), shutdown))?;
+    println!("{}", serde_json::json!({ "handled": app.handled(), "report": report }));
+    Ok(report.map_or(ExitCode::SUCCESS, ExitCode::from))
+}
+
+async fn run(
+    args: &Args,
+    router: Router,
+    shutdown: Option<Shutdown>,
+) -> anyhow::Result<Option<Report>> {
+    let listener = TcpListener::bind(args.listen)
+        .with_context(|| format!("failed to listen on {}", args.listen))?;
+    listener.set_nonblocking(true)?;
+    match (args.server, shutdown) {
+        (Peer::Zdd, Some(shutdown)) => {
+            return ours::serve(listener, router, shutdown).await.map(Some);
         }
-    })?;
-    println!("{}", serde_json::json!({ "handled": app.handled() }));
-    Ok(())
+        (Peer::ZddLayer, Some(shutdown)) => {
+            return ours::layer(listener, router, shutdown).await.map(Some);
+        }
+        (Peer::AxumServe, _) => stock::axum_serve(listener, router).await?,
+        (Peer::AxumServer, _) => stock::axum_server(listener, router).await?,
+        (Peer::HyperUtil, _) => stock::hyper_util(listener, router).await?,
+        (Peer::Zdd | Peer::ZddLayer, None) => unreachable!("installed in main"),
+    }
+    Ok(None)
 }
 
 /// Tells the benchmark where to send requests.
-fn announce(listener: &std::net::TcpListener) -> anyhow::Result<()> {
+fn announce(listener: &TcpListener) -> anyhow::Result<()> {
     println!("listening {}", listener.local_addr()?);
     Ok(())
 }

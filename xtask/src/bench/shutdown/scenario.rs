@@ -36,7 +36,7 @@ pub(crate) struct Peer {
     pub(crate) env: Vec<(&'static str, &'static str)>,
     /// From the deletion of the pod to SIGTERM: a preStop hook that sleeps.
     pub(crate) pre_stop: Duration,
-    /// A peer that loses thousands each time is not run fifty times.
+    /// What is there to compare with needs fewer shutdowns than what has a bar to reach.
     pub(crate) at_most: u32,
     /// Whether the bar is for this one; the others are there to compare.
     pub(crate) ours: bool,
@@ -62,6 +62,26 @@ impl Peer {
         }
     }
 
+    /// zdd-shutdown's own serve loop.
+    fn zdd() -> Self {
+        Self { ours: true, ..Self::stock("zdd") }
+    }
+
+    /// Its layer on `axum::serve`; shown beside it, and without a bar.
+    fn zdd_layer() -> Self {
+        Self::stock("zdd-layer")
+    }
+
+    /// As in a pod, where zdd's defaults are those of Kubernetes.
+    fn in_pod(self) -> Self {
+        self.env("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    }
+
+    fn env(mut self, name: &'static str, value: &'static str) -> Self {
+        self.env.push((name, value));
+        self
+    }
+
     fn named(self, name: &'static str) -> Self {
         Self { name, ..self }
     }
@@ -79,13 +99,18 @@ fn stock() -> Vec<Peer> {
     ["axum-serve", "axum-server", "hyper-util"].map(Peer::stock).into()
 }
 
-/// The stock servers behind a data plane that lags: as they are, and with the sleep that everyone adds.
-fn stock_in_kubernetes() -> Vec<Peer> {
+fn with_zdd(mut peers: Vec<Peer>, zdd: impl IntoIterator<Item = Peer>) -> Vec<Peer> {
+    peers.extend(zdd);
+    peers
+}
+
+/// All servers behind a data plane that lags; the stock ones as they are, and with the sleep that everyone adds.
+fn in_kubernetes() -> Vec<Peer> {
     vec![
         Peer::stock("axum-serve").at_most(5),
-        Peer::stock("axum-serve").pre_stop(5).named("axum-serve + preStop 5 s"),
-        Peer::stock("axum-server").pre_stop(5).named("axum-server + preStop 5 s"),
-        Peer::stock("hyper-util").pre_stop(5).named("hyper-util + preStop 5 s"),
+        Peer::stock("axum-serve").pre_stop(5).named("axum-serve + preStop 5 s").at_most(20),
+        Peer::zdd_layer().in_pod().at_most(20),
+        Peer::zdd().in_pod(),
     ]
 }
 
@@ -114,7 +139,7 @@ fn default_settings(args: &Args) -> Scenario {
         load: Some(keep_alive(args)),
         traffic_moves: Some(Duration::from_secs(1)),
         shutdowns: args.shutdowns,
-        peers: stock_in_kubernetes(),
+        peers: in_kubernetes(),
         threads: args.threads,
         bar: Bar::Lost(0.0),
     }
@@ -130,7 +155,7 @@ fn no_lame_duck(args: &Args) -> Scenario {
         load: Some(keep_alive(args)),
         traffic_moves: None,
         shutdowns: args.shutdowns,
-        peers: stock(),
+        peers: with_zdd(stock(), [Peer::zdd_layer().at_most(10), Peer::zdd()]),
         threads: args.threads,
         bar: Bar::Lost(0.5),
     }
@@ -144,7 +169,7 @@ fn fresh(args: &Args) -> Scenario {
         load: Some(LoadShape { mode: Mode::Fresh, connections: 200, rate: 5_000, path: "/" }),
         traffic_moves: Some(Duration::from_secs(1)),
         shutdowns: args.shutdowns.div_ceil(5),
-        peers: stock_in_kubernetes(),
+        peers: in_kubernetes(),
         threads: args.threads,
         bar: Bar::Lost(0.0),
     }
@@ -163,7 +188,7 @@ fn http2(args: &Args) -> Scenario {
         }),
         traffic_moves: Some(Duration::from_secs(1)),
         shutdowns: args.shutdowns.div_ceil(5),
-        peers: stock_in_kubernetes(),
+        peers: in_kubernetes(),
         threads: args.threads,
         bar: Bar::Lost(0.0),
     }
@@ -176,7 +201,7 @@ fn idle(args: &Args) -> Scenario {
         load: None,
         traffic_moves: None,
         shutdowns: args.shutdowns.div_ceil(10),
-        peers: stock(),
+        peers: with_zdd(stock(), [Peer::zdd()]),
         threads: args.threads,
         bar: Bar::ExitWithin(Duration::from_secs(2)),
     }
@@ -189,7 +214,10 @@ fn blocked(args: &Args) -> Scenario {
         load: None,
         traffic_moves: None,
         shutdowns: args.shutdowns.div_ceil(10),
-        peers: vec![Peer::stock("axum-serve").at_most(1)],
+        peers: vec![
+            Peer::stock("axum-serve").at_most(1),
+            Peer::zdd().env("ZDD_SHUTDOWN_DEADLINE", "3s"),
+        ],
         threads: args.threads,
         bar: Bar::ExitAt {
             deadline: Duration::from_secs(3),
