@@ -25,7 +25,7 @@ use axum::{
     extract::Path,
     routing::{get, post},
 };
-use zdd_shutdown::{Reason, SecondSignal, Shutdown, Stage};
+use zdd_shutdown::{Reason, Report, SecondSignal, Shutdown, Stage};
 
 type Error = Box<dyn std::error::Error>;
 
@@ -44,15 +44,18 @@ fn main() -> Result<(), Error> {
         Ok("current_thread") => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
-    runtime.worker_threads(2).enable_all().build()?.block_on(run(&mode, shutdown))
+    let runtime = runtime.worker_threads(2).enable_all().build()?;
+    let report = runtime.block_on(run(&mode, shutdown))?;
+    println!("{report}");
+    report.exit()
 }
 
-async fn run(mode: &str, shutdown: Shutdown) -> Result<(), Error> {
+async fn run(mode: &str, shutdown: Shutdown) -> Result<Report, Error> {
     shutdown.on_shutdown(Stage::Database, "pool", async { println!("hook pool") })?;
     match mode {
         "starting" => {
             println!("listening nowhere");
-            Ok(report(shutdown).await)
+            Ok(shutdown.finish().await)
         }
         "critical" => {
             shutdown.spawn_critical("leader", async {
@@ -64,13 +67,13 @@ async fn run(mode: &str, shutdown: Shutdown) -> Result<(), Error> {
         "completed" => {
             shutdown.readiness().mark_ready();
             shutdown.trigger(Reason::Completed);
-            Ok(report(shutdown).await)
+            Ok(shutdown.finish().await)
         }
         _ => serve(shutdown).await,
     }
 }
 
-async fn serve(shutdown: Shutdown) -> Result<(), Error> {
+async fn serve(shutdown: Shutdown) -> Result<Report, Error> {
     let handled = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&handled);
     let counted = post(async move || {
@@ -89,14 +92,7 @@ async fn serve(shutdown: Shutdown) -> Result<(), Error> {
     println!("listening {}", listener.local_addr()?);
     zdd_shutdown::serve(listener, app, &shutdown).await?;
     println!("handled {}", handled.load(Ordering::Relaxed));
-    report(shutdown).await;
-    Ok(())
-}
-
-async fn report(shutdown: Shutdown) {
-    let report = shutdown.finish().await;
-    println!("{report}");
-    report.exit()
+    Ok(shutdown.finish().await)
 }
 
 async fn sleep(Path(ms): Path<u64>) -> &'static str {

@@ -246,5 +246,4 @@ impl Request {
 }
 
 #[cfg(test)]
-#[cfg(not(loom))]
 mod tests;

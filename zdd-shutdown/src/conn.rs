@@ -40,7 +40,7 @@ pub(crate) struct Conn {
     pub(crate) shared: Arc<Shared>,
     /// Number of the connection in its listener.
     pub(crate) number: u64,
-    peer: Peer,
+    pub(crate) peer: Peer,
     /// Bytes that came in and went out.
     pub(crate) read: AtomicU64,
     pub(crate) written: AtomicU64,
@@ -71,6 +71,16 @@ pub(crate) enum Peer {
     Address(std::net::SocketAddr),
     #[cfg(unix)]
     Unix,
+}
+
+impl Peer {
+    pub(crate) fn address(&self) -> Option<std::net::SocketAddr> {
+        match self {
+            Self::Address(address) => Some(*address),
+            #[cfg(unix)]
+            Self::Unix => None,
+        }
+    }
 }
 
 /// The last request, kept without allocating.

@@ -6,7 +6,7 @@
 //! decrement, and the guard needs no other pointer to keep its shard alive.
 //!
 //! Only the one who waits for zero sums the shards. The sum can be trusted
-//! because of a handshake with the phase, which the loom tests check:
+//! because of a handshake with the phase, which `tests/loom.rs` checks:
 //!
 //! ```text
 //! request:  increment shard │ fence │ load phase
@@ -20,12 +20,10 @@
 
 use std::fmt;
 
-#[cfg(loom)]
-use loom::sync::{Arc, atomic};
-#[cfg(not(loom))]
-use std::sync::{Arc, atomic};
-
-use crate::phase::Phase;
+use crate::{
+    phase::Phase,
+    sync::{Arc, atomic, slot},
+};
 
 /// Most shards that are of use; more cost memory and summing time.
 const MAX_SHARDS: usize = 64;
@@ -118,6 +116,12 @@ impl Counter {
         Self { shards: (0..shards).map(shard).collect() }
     }
 
+    /// Numbers of the cache line pairs on which the shards lie.
+    #[cfg(test)]
+    pub(crate) fn lines(&self) -> Vec<usize> {
+        self.shards.iter().map(|shard| std::ptr::from_ref(&**shard).addr() / 128).collect()
+    }
+
     /// Takes a place. What the caller loads afterwards is ordered behind it.
     pub(crate) fn enter(&self) -> Place {
         let place = Place { shard: Arc::clone(&self.shards[slot() & (self.shards.len() - 1)]) };
@@ -169,83 +173,5 @@ impl fmt::Debug for Counter {
 impl fmt::Debug for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Place")
-    }
-}
-
-/// Returns a small number that is the thread's own.
-#[cfg(not(loom))]
-fn slot() -> usize {
-    use std::cell::Cell;
-    static NEXT: atomic::AtomicUsize = atomic::AtomicUsize::new(0);
-    thread_local! {
-        static SLOT: Cell<usize> = const { Cell::new(usize::MAX) };
-    }
-    SLOT.with(|slot| {
-        if slot.get() == usize::MAX {
-            slot.set(NEXT.fetch_add(1, atomic::Ordering::Relaxed));
-        }
-        slot.get()
-    })
-}
-
-/// Loom runs its threads on one OS thread; a fixed shard is the harder case.
-#[cfg(loom)]
-fn slot() -> usize {
-    0
-}
-
-#[cfg(test)]
-#[cfg(not(loom))]
-mod tests {
-    use super::*;
-
-    fn counter(shards: usize) -> (Arc<Signpost>, Counter) {
-        let signpost = Arc::new(Signpost::new());
-        let counter = Counter::with_shards(&signpost, shards);
-        (signpost, counter)
-    }
-
-    #[test]
-    fn counts_places_until_they_are_dropped_on_any_thread() {
-        let (_, counter) = counter(4);
-        let places: Vec<_> = (0..10).map(|_| counter.enter()).collect();
-        assert_eq!(counter.sum(), 10);
-        std::thread::spawn(move || drop(places)).join().unwrap();
-        assert_eq!(counter.sum(), 0);
-    }
-
-    #[test]
-    fn only_what_ends_during_the_shutdown_counts_as_finished() {
-        let (signpost, counter) = counter(2);
-        let early = counter.enter();
-        let late = counter.enter();
-        drop(early);
-        signpost.set_phase(Phase::LameDuck);
-        drop(late);
-        assert_eq!(counter.finished(), 1);
-    }
-
-    #[test]
-    fn the_share_of_closing_responses_is_met_evenly() {
-        let signpost = Signpost::new();
-        signpost.set_phase(Phase::LameDuck);
-        for share in [0.0, 0.1, 0.5, 0.9, 1.0] {
-            signpost.set_close_share(share);
-            for window in 0..10 {
-                let closing = (0..100).filter(|_| signpost.wants_close()).count();
-                assert!(
-                    (share * 100.0 - closing as f64).abs() <= 3.0,
-                    "{closing} of 100 in window {window} at {share}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn threads_do_not_share_a_line() {
-        let (_, counter) = counter(2);
-        let lines: Vec<_> =
-            counter.shards.iter().map(|shard| Arc::as_ptr(shard).addr() / 128).collect();
-        assert_ne!(lines[0], lines[1]);
     }
 }

@@ -64,7 +64,6 @@ fn parse(text: &str) -> Option<Duration> {
 }
 
 #[cfg(test)]
-#[cfg(not(loom))]
 mod tests {
     use super::*;
 

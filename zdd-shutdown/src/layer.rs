@@ -178,5 +178,4 @@ impl<B: Body> Body for DrainBody<B> {
 }
 
 #[cfg(test)]
-#[cfg(not(loom))]
 mod tests;

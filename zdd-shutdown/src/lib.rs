@@ -1,55 +1,48 @@
 //! SIGTERM drain for axum, hyper, tonic and plain tokio: no request is lost when a pod ends.
 
-#[cfg(not(loom))]
+#[cfg(feature = "axum")]
+mod axum;
 mod budget;
-#[cfg(all(not(loom), feature = "hyper"))]
+#[cfg(feature = "hyper")]
 mod conn;
-#[cfg(not(loom))]
 mod coordinator;
 mod counter;
-#[cfg(not(loom))]
 mod env;
-#[cfg(not(loom))]
 mod finish;
-#[cfg(not(loom))]
 mod force;
-#[cfg(not(loom))]
+#[cfg(feature = "tonic")]
+mod grpc;
 mod guard;
-#[cfg(not(loom))]
 mod handle;
-#[cfg(not(loom))]
 mod hooks;
-#[cfg(all(not(loom), feature = "tower"))]
+#[cfg(feature = "tower")]
 mod layer;
-#[cfg(all(not(loom), feature = "hyper"))]
+#[cfg(feature = "hyper")]
 mod listen;
-#[cfg(not(loom))]
 mod machine;
 mod phase;
-#[cfg(not(loom))]
 mod readiness;
-#[cfg(not(loom))]
 mod reason;
-#[cfg(not(loom))]
 mod report;
-#[cfg(all(not(loom), feature = "hyper"))]
+#[cfg(feature = "hyper")]
 mod server;
-#[cfg(not(loom))]
 mod settings;
-#[cfg(not(loom))]
 mod shared;
-#[cfg(not(loom))]
 mod shutdown;
-#[cfg(not(loom))]
 mod signal;
-#[cfg(not(loom))]
+mod sync;
+#[cfg(all(feature = "systemd", unix))]
+mod systemd;
 mod tasks;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(feature = "hyper")]
+mod tracked;
 
 pub use phase::Phase;
 
-#[cfg(all(not(loom), feature = "tower"))]
+#[cfg(feature = "tower")]
 pub use layer::{DrainBody, DrainFuture, DrainLayer, DrainService};
-#[cfg(not(loom))]
 pub use {
     budget::{BudgetError, LameDuck, Warning},
     env::EnvError,
@@ -62,9 +55,10 @@ pub use {
     settings::{IdleClose, ReadinessPolicy, ReadyWhen, SecondSignal},
     shutdown::{Builder, InstallError, Shutdown},
 };
-#[cfg(all(not(loom), feature = "hyper"))]
+#[cfg(feature = "hyper")]
 pub use {
     conn::{service::RequestBody, streams::StreamTasks},
     listen::{Backlog, Listener},
     server::{Server, serve},
+    tracked::{TrackedIo, TrackedListener},
 };

@@ -4,13 +4,16 @@
 //! and nobody has accepted. There is no call for "refuse new, keep queued", so
 //! the queue is emptied first and the listener closed in the same turn.
 
-use std::io;
+use std::{io, net::SocketAddr, time::Duration};
 
 use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::UnixListener;
 
 use crate::conn::{Peer, stream::Stream};
+
+/// How long accepting pauses when the process is out of file descriptors.
+pub(crate) const PAUSE: Duration = Duration::from_millis(50);
 
 /// What happens to the accept queue when the server stops.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -63,6 +66,14 @@ impl Listener {
                 let (stream, _) = listener.accept().await?;
                 Ok((Stream::Unix(stream), Peer::Unix))
             }
+        }
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<Option<SocketAddr>> {
+        match &self.0 {
+            Inner::Tcp(listener) => listener.local_addr().map(Some),
+            #[cfg(unix)]
+            Inner::Unix(_) => Ok(None),
         }
     }
 

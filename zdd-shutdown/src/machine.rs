@@ -148,5 +148,4 @@ impl State {
 }
 
 #[cfg(test)]
-#[cfg(not(loom))]
 mod tests;

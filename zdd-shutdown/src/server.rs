@@ -27,7 +27,7 @@ use crate::{
         streams::StreamTasks,
     },
     handle::ShutdownHandle,
-    listen::{Backlog, Listener, is_about_connection},
+    listen::{Backlog, Listener, PAUSE, is_about_connection},
     phase::Phase,
     settings::ReadyWhen,
     shared::Shared,
@@ -35,8 +35,6 @@ use crate::{
 
 /// How long a client may take to say a first byte while the process serves.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long accepting pauses when the process is out of file descriptors.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves HTTP/1 and HTTP/2 on a listener, with the defaults of [`Server`].
 ///
@@ -62,8 +60,10 @@ where
 #[must_use = "nothing is served before `serve`"]
 pub struct Server {
     shared: Arc<Shared>,
-    protocols: Protocols,
+    pub(crate) protocols: Protocols,
     backlog: Backlog,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<tokio_rustls::TlsAcceptor>,
 }
 
 impl Server {
@@ -72,8 +72,15 @@ impl Server {
         let mut http1 = http1::Builder::new();
         // hyper limits the time of request heads only if it has a timer.
         http1.timer(TokioTimer::new());
-        let protocols = Protocols { http1, http2: Arc::new(|_| {}), patience: PATIENCE };
-        Self { shared: Arc::clone(&shutdown.shared), protocols, backlog: Backlog::default() }
+        let protocols =
+            Protocols { http1, http2: Arc::new(|_| {}), patience: PATIENCE, connect_info: None };
+        Self {
+            shared: Arc::clone(&shutdown.shared),
+            protocols,
+            backlog: Backlog::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
     }
 
     /// Changes the settings of HTTP/1.
@@ -150,6 +157,8 @@ impl Server {
             protocols: Arc::new(self.protocols),
             service,
             connections: JoinSet::new(),
+            #[cfg(feature = "tls")]
+            tls: self.tls,
         };
         loop_.accept(&listener).await;
         let rescued = listener.close(self.backlog)?;
@@ -174,6 +183,8 @@ struct Loop<S> {
     protocols: Arc<Protocols>,
     service: S,
     connections: JoinSet<()>,
+    #[cfg(feature = "tls")]
+    tls: Option<tokio_rustls::TlsAcceptor>,
 }
 
 /// Numbers connections of all listeners, for even jitter among them.
@@ -214,6 +225,12 @@ where
         let link = Link::new(stream, conn);
         let io = DrainIo::new(Arc::clone(&link));
         let service = self.service.clone();
-        self.connections.spawn(drive(link, io, None, service, Arc::clone(&self.protocols)));
+        let protocols = Arc::clone(&self.protocols);
+        #[cfg(feature = "tls")]
+        if let Some(acceptor) = self.tls.clone() {
+            self.connections.spawn(crate::tls::drive_tls(acceptor, link, io, service, protocols));
+            return;
+        }
+        self.connections.spawn(drive(link, io, None, service, protocols));
     }
 }

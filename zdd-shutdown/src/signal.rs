@@ -66,7 +66,6 @@ fn hear(signal: Signal, shared: &Arc<Shared>, place: &force::Place) {
 }
 
 #[cfg(test)]
-#[cfg(not(loom))]
 mod tests {
     use std::time::Duration;
 

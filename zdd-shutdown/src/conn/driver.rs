@@ -1,6 +1,7 @@
 //! Drives one connection from its first byte to its last.
 
 use std::{
+    net::SocketAddr,
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -45,11 +46,13 @@ pub(crate) struct Protocols {
     pub(crate) http2: Http2Setup,
     /// How long a client may take for a first byte or a handshake while the process serves.
     pub(crate) patience: Duration,
+    /// Tells handlers who the peer is.
+    pub(crate) connect_info: Option<fn(&mut http::Extensions, SocketAddr)>,
 }
 
 /// What is left to do after HTTP is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(crate) enum End {
     /// A response may still be on its way to the client.
     Done,
     /// The last response, if there was one, arrived long ago.
@@ -79,7 +82,7 @@ pub(crate) async fn drive<I, S, B>(
         return finish(link, End::Idle).await;
     };
     let io = TokioIo::new(io);
-    let service = ConnService::new(service, Arc::clone(&conn));
+    let service = ConnService::new(service, Arc::clone(&conn), protocols.connect_info);
     let end = match protocol {
         Protocol::Http1 => {
             let connection = protocols.http1.serve_connection(io, service).with_upgrades();
@@ -117,24 +120,26 @@ where
         return Some((protocol, Rewound::new(Bytes::new(), io)));
     }
     let mut seen = BytesMut::new();
+    let read = conn.read.load(Relaxed);
     let sniffed = {
         let sniffing = timeout(protocols.patience, sniff(&mut io, &mut seen));
         tokio::select! {
             biased;
             sniffed = sniffing => sniffed.ok()?,
-            () = grace_over(conn) => return None,
+            () = grace_over(conn, read) => return None,
         }
     };
     let protocol = sniffed.ok()??;
     Some((protocol, Rewound::new(seen.freeze(), io)))
 }
 
-/// Ends when a connection that has not said what it wants has had its time.
-async fn grace_over(conn: &Conn) {
+/// Ends when a connection that has not said what it wants has had its time;
+/// `read` is what it had said before it was asked.
+pub(crate) async fn grace_over(conn: &Conn, read: u64) {
     conn.shared.reached(Phase::Draining).await;
     let limits = conn.shared.settings.limits;
     let mut end = Instant::now() + limits.first_request_grace;
-    if conn.read.load(Relaxed) > 0 {
+    if conn.read.load(Relaxed) > read {
         // It has begun to speak; then it is slow, not silent.
         end += limits.slow_client;
     }
@@ -212,7 +217,7 @@ fn facts(conn: &Conn, protocol: Protocol) -> Facts {
 }
 
 /// Closes the socket, or watches it when an upgrade has taken it away.
-async fn finish(link: Arc<Link>, end: End) {
+pub(crate) async fn finish(link: Arc<Link>, end: End) {
     let conn = Arc::clone(&link.conn);
     match end {
         // hyper is gone, so whoever else holds the link has upgraded it.

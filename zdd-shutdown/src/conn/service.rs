@@ -1,13 +1,14 @@
 //! The service that hyper calls: the program's own, with each request counted.
 
 use std::{
+    net::SocketAddr,
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::{Extensions, Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
@@ -21,15 +22,19 @@ use crate::{
 };
 
 /// Calls the program's service and keeps the books of the connection.
-#[derive(Debug)]
 pub(crate) struct ConnService<S> {
     inner: S,
     conn: Arc<Conn>,
+    connect_info: Option<fn(&mut Extensions, SocketAddr)>,
 }
 
 impl<S> ConnService<S> {
-    pub(crate) fn new(inner: S, conn: Arc<Conn>) -> Self {
-        Self { inner, conn }
+    pub(crate) fn new(
+        inner: S,
+        conn: Arc<Conn>,
+        connect_info: Option<fn(&mut Extensions, SocketAddr)>,
+    ) -> Self {
+        Self { inner, conn, connect_info }
     }
 }
 
@@ -41,13 +46,16 @@ where
     type Error = S::Error;
     type Future = CallFuture<S>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         // Counted before the phase is read: see the counter module.
         let place = self.conn.shared.requests.enter();
         self.conn.request_began(&request);
         let ticket = Ticket { place, conn: Arc::clone(&self.conn), responding: false };
         if ticket.place.phase() >= Phase::LameDuck && !is_probe(&self.conn.shared, &request) {
             self.conn.arrive();
+        }
+        if let (Some(tell), Some(address)) = (self.connect_info, self.conn.peer.address()) {
+            tell(request.extensions_mut(), address);
         }
         let closable = request.version() <= Version::HTTP_11;
         let conn = Arc::clone(&self.conn);

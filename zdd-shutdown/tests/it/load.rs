@@ -202,6 +202,7 @@ async fn a_rollover_under_fresh_connections_resets_none() {
 
 /// Without a lame duck, and with clients that keep coming to the same port:
 /// what remains is requests that cross a close on the wire.
+#[expect(clippy::print_stdout, reason = "the figures are the point of a run by hand")]
 #[tokio::test]
 async fn a_stop_without_warning_loses_at_most_one_request() {
     let runs: u64 = std::env::var("ZDD_RUNS").map_or(5, |runs| runs.parse().unwrap());

@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
+#[cfg(unix)]
+mod adapters;
 mod frames;
+mod grpc;
 mod http1;
 mod http2;
 mod lifecycle;
@@ -12,5 +15,6 @@ mod load;
 mod process;
 mod raw;
 mod site;
+mod tls;
 #[cfg(unix)]
 mod victim;
