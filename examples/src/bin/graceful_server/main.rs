@@ -64,12 +64,9 @@ async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<ExitCode> {
         .await
         .with_context(|| format!("failed to listen on {}", config.listen))?;
     println!("listening {}", listener.local_addr()?);
-    let app = service::router(stores, outbox, shutdown.readiness()).layer(shutdown.layer());
-    let stop = shutdown.handle();
-    shutdown.readiness().mark_ready();
-    axum::serve(listener, app)
-        .with_graceful_shutdown(async move { stop.stop_accepting().await })
-        .await?;
+    // Marks the service ready, and returns when the last connection is done.
+    let app = service::router(stores, outbox, shutdown.readiness());
+    zdd_shutdown::serve(listener, app, &shutdown).await?;
 
     let report = shutdown.finish().await;
     println!("{}", serde_json::to_string(&report)?);
