@@ -1,0 +1,150 @@
+//! The journal, in a ConfigMap.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use kube::Client;
+use kube::api::Patch;
+use kube::core::DynamicObject;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use zdd_core::{ClusterError, Entry, Journal, JournalError, Log, Target, Version};
+
+use crate::failure::Failure;
+use crate::names::{MANAGED_BY, MANAGER, TARGET_ANNOTATION, kept_for};
+use crate::requests::{Requests, Run};
+use crate::resource::Resource;
+
+/// The key under which the entries are kept.
+const KEY: &str = "journal.json";
+/// The server takes 1 MiB of data; this leaves room for the rest of the object.
+const LARGEST: usize = 1_000_000;
+
+/// Keeps the journal of each target in a ConfigMap beside it: `zdd-deployment-web`.
+///
+/// # Guarantees
+/// A journal is replaced as a whole, on condition of the resourceVersion that was read: two drivers
+/// cannot both write.
+///
+/// The ConfigMap has no owner. If it had, deleting the target in the middle of a rollout would
+/// take the journal away from the driver that still has to write down how the rollout ended, and
+/// from those who want to know. It is small, and the next rollout of a target of that name
+/// replaces it.
+#[derive(Clone)]
+pub struct KubeJournal {
+    requests: Requests,
+}
+
+impl KubeJournal {
+    /// Keeps journals in the cluster of a client; make it with [`client`](crate::client).
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { requests: Requests::new(client) }
+    }
+
+    /// Sets how long a request may take, 10 s unless set.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.requests.set_timeout(timeout);
+        self
+    }
+}
+
+impl fmt::Debug for KubeJournal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KubeJournal").field("timeout", &self.requests.timeout()).finish_non_exhaustive()
+    }
+}
+
+/// What is kept. Fields of later releases are skipped.
+#[derive(Deserialize, Serialize)]
+struct Document {
+    entries: Vec<Entry>,
+}
+
+#[async_trait]
+impl Journal for KubeJournal {
+    async fn load(&self, target: &Target) -> Result<Log, JournalError> {
+        let name = kept_for(target);
+        let found = self.requests.get(Resource::CONFIG_MAPS, &target.namespace, &name).await;
+        let found: Option<DynamicObject> = found.map_err(|failure| cluster(target, failure))?;
+        let Some(object) = found else {
+            return Ok(Log::default());
+        };
+        let corrupt = |problem: String| JournalError::Corrupt {
+            target: target.clone(),
+            problem: format!("{}: {problem}", Resource::CONFIG_MAPS.named(&target.namespace, &name)),
+        };
+        let labels = object.metadata.labels.as_ref();
+        if labels.and_then(|labels| labels.get(MANAGED_BY)).map(String::as_str) != Some(MANAGER) {
+            return Err(corrupt(format!("it lacks the label {MANAGED_BY}={MANAGER}")));
+        }
+        let text = object.data.pointer(&format!("/data/{KEY}")).and_then(Value::as_str);
+        let text = text.ok_or_else(|| corrupt(format!("it has no key {KEY}")))?;
+        let document: Document =
+            serde_json::from_str(text).map_err(|error| corrupt(error.to_string()))?;
+        let version = object.metadata.resource_version.map(Version::new);
+        Ok(Log::new(document.entries, version))
+    }
+
+    async fn store(&self, target: &Target, log: &Log) -> Result<Version, JournalError> {
+        let name = kept_for(target);
+        let text = document(target, &log.entries)?;
+        let namespace = target.namespace.as_str();
+        let written: Result<DynamicObject, Failure> = match &log.version {
+            None => {
+                let object = json!({
+                    "apiVersion": "v1",
+                    "kind": "ConfigMap",
+                    "metadata": {
+                        "name": name,
+                        "namespace": namespace,
+                        "labels": { MANAGED_BY: MANAGER },
+                        "annotations": { TARGET_ANNOTATION: target.to_string() },
+                    },
+                    "data": { KEY: text },
+                });
+                self.requests.create(Resource::CONFIG_MAPS, namespace, &object).await
+            }
+            Some(version) => {
+                let patch = Patch::Merge(json!({
+                    "metadata": { "resourceVersion": version.as_str() },
+                    "data": { KEY: text },
+                }));
+                let at = (namespace, name.as_str());
+                self.requests.patch(Resource::CONFIG_MAPS, at, &patch, Run::Real).await
+            }
+        };
+        let written = written.map_err(|failure| {
+            // A journal that someone deleted is one that has changed.
+            if failure.is_conflict() || (log.version.is_some() && failure.is_not_found()) {
+                return JournalError::Conflict { target: target.clone() };
+            }
+            cluster(target, failure)
+        })?;
+        Ok(Version::new(written.metadata.resource_version.unwrap_or_default()))
+    }
+}
+
+fn document(target: &Target, entries: &[Entry]) -> Result<String, JournalError> {
+    let refused = |problem: String| JournalError::Cluster {
+        target: target.clone(),
+        source: ClusterError::refused(&format!("the journal of {target}"), problem),
+    };
+    let document = Document { entries: entries.to_vec() };
+    let text = serde_json::to_string(&document).map_err(|error| refused(error.to_string()))?;
+    if text.len() > LARGEST {
+        let problem = format!(
+            "{} bytes do not fit into a ConfigMap, which holds {LARGEST}; \
+             make the pod template smaller, or keep the journal elsewhere (Backend::journal)",
+            text.len()
+        );
+        return Err(refused(problem));
+    }
+    Ok(text)
+}
+
+fn cluster(target: &Target, failure: Failure) -> JournalError {
+    JournalError::Cluster { target: target.clone(), source: failure.into() }
+}

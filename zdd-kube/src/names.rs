@@ -1,0 +1,91 @@
+//! Names: of what zdd leaves in a cluster, and of what controllers make.
+
+use zdd_core::{Target, WorkloadKind};
+
+/// The annotation on a workload that names the rollout which set its template.
+pub(crate) const ROLLOUT_ANNOTATION: &str = "zdd.dev/rollout";
+/// The label on a workload that keeps drivers with a lower epoch away.
+pub(crate) const EPOCH_LABEL: &str = "zdd.dev/epoch";
+/// The annotation that names the target on an object that zdd keeps for it.
+pub(crate) const TARGET_ANNOTATION: &str = "zdd.dev/target";
+/// The label that says who looks after an object.
+pub(crate) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// The name under which zdd writes.
+pub(crate) const MANAGER: &str = "zdd";
+
+/// The longest name of a ConfigMap or Lease.
+const LONGEST: usize = 253;
+/// The letters of names that the API server and the controllers make up.
+const ALPHABET: &str = "bcdfghjklmnpqrstvwxz2456789";
+
+/// Names the objects that zdd keeps for a target: `zdd-deployment-web`.
+///
+/// A name that would be too long ends in a hash of the whole.
+pub(crate) fn kept_for(target: &Target) -> String {
+    let kind = target.kind.to_string().to_lowercase();
+    let name = format!("{MANAGER}-{kind}-{}", target.name);
+    if name.len() <= LONGEST {
+        return name;
+    }
+    let hash = format!("-{:016x}", fnv1a(&target.name));
+    let mut end = LONGEST - hash.len();
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{hash}", name[..end].trim_end_matches(['-', '.']))
+}
+
+/// Tells whether a pod that is gone was one of the target's, by how its controller names pods.
+///
+/// Endpoints may name a pod after it is gone. The name is then all there is to tell the target's
+/// pods from those of another workload behind the same Service.
+pub(crate) fn is_pod_of(target: &Target, pod: &str) -> bool {
+    let Some(rest) = pod.strip_prefix(&target.name).and_then(|rest| rest.strip_prefix('-')) else {
+        return false;
+    };
+    let made_up = |part: &str| part.len() == 5 && part.chars().all(|c| ALPHABET.contains(c));
+    match target.kind {
+        WorkloadKind::DaemonSet => made_up(rest),
+        WorkloadKind::Deployment => rest.split_once('-').is_some_and(|(hash, suffix)| {
+            made_up(suffix) && !hash.is_empty() && hash.chars().all(|c| ALPHABET.contains(c))
+        }),
+        WorkloadKind::StatefulSet => !rest.is_empty() && rest.chars().all(|c| c.is_ascii_digit()),
+    }
+}
+
+/// A hash that is the same in every process and release; it names objects, so it must not change.
+fn fnv1a(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_within_the_limit_and_apart() {
+        let short = kept_for(&Target::deployment("default", "web"));
+        assert_eq!(short, "zdd-deployment-web");
+        let long = |end: &str| Target::stateful_set("default", format!("{}{end}", "a".repeat(252)));
+        let (one, other) = (kept_for(&long("b")), kept_for(&long("c")));
+        assert_eq!(one.len(), LONGEST);
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn pods_are_told_apart_by_name() {
+        let web = Target::deployment("default", "web");
+        assert!(is_pod_of(&web, "web-5d8f9c7b44-x2v7k"));
+        for other in ["web-canary-5d8f9c7b44-x2v7k", "web-x2v7k", "web-0", "api-5d8f9c-x2v7k", "web"] {
+            assert!(!is_pod_of(&web, other), "{other}");
+        }
+        let set = Target::stateful_set("default", "db");
+        assert!(is_pod_of(&set, "db-12"));
+        assert!(!is_pod_of(&set, "db-x2v7k"));
+        let daemon = Target::daemon_set("default", "agent");
+        assert!(is_pod_of(&daemon, "agent-x2v7k"));
+        assert!(!is_pod_of(&daemon, "agent-5d8f9c7b44-x2v7k"));
+    }
+}
