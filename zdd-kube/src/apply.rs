@@ -2,8 +2,8 @@
 
 mod patch;
 
-use kube::core::DynamicObject;
 use kube::api::Preconditions;
+use kube::core::DynamicObject;
 use zdd_core::{ClusterError, Mark, Snapshot, Step, Uid};
 
 use crate::fence::refuse_newer;
@@ -33,7 +33,8 @@ pub(crate) async fn apply(
         }
         let fields = fields(mark.target, step, &present, mark.rollout)?;
         let patch = guarded(mark, &present, fields);
-        let (resource, at) = (resource::of(mark.target), (&*mark.target.namespace, &*mark.target.name));
+        let (resource, at) =
+            (resource::of(mark.target), (&*mark.target.namespace, &*mark.target.name));
         match requests.patch::<DynamicObject>(resource, at, &patch, Run::Real).await {
             Ok(_) => return Ok(()),
             // Someone wrote in between: a look tells whether it matters.

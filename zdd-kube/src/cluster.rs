@@ -6,9 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use kube::Client;
-use zdd_core::{
-    Cluster, ClusterError, Mark, Prepared, Progress, Request, Snapshot, Step, Target,
-};
+use zdd_core::{Cluster, ClusterError, Mark, Prepared, Progress, Request, Snapshot, Step, Target};
 
 use crate::requests::Requests;
 use crate::{announce, apply, fence, observe, prepare, watch};
@@ -47,7 +45,9 @@ impl KubeCluster {
 
 impl fmt::Debug for KubeCluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KubeCluster").field("timeout", &self.requests.timeout()).finish_non_exhaustive()
+        f.debug_struct("KubeCluster")
+            .field("timeout", &self.requests.timeout())
+            .finish_non_exhaustive()
     }
 }
 

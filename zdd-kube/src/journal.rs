@@ -20,6 +20,8 @@ use crate::resource::Resource;
 const KEY: &str = "journal.json";
 /// The server takes 1 MiB of data; this leaves room for the rest of the object.
 const LARGEST: usize = 1_000_000;
+/// How often a write is tried that is refused although nothing has changed.
+const TRIES: usize = 3;
 
 /// Keeps the journal of each target in a ConfigMap beside it: `zdd-deployment-web`.
 ///
@@ -53,7 +55,9 @@ impl KubeJournal {
 
 impl fmt::Debug for KubeJournal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KubeJournal").field("timeout", &self.requests.timeout()).finish_non_exhaustive()
+        f.debug_struct("KubeJournal")
+            .field("timeout", &self.requests.timeout())
+            .finish_non_exhaustive()
     }
 }
 
@@ -74,7 +78,10 @@ impl Journal for KubeJournal {
         };
         let corrupt = |problem: String| JournalError::Corrupt {
             target: target.clone(),
-            problem: format!("{}: {problem}", Resource::CONFIG_MAPS.named(&target.namespace, &name)),
+            problem: format!(
+                "{}: {problem}",
+                Resource::CONFIG_MAPS.named(&target.namespace, &name)
+            ),
         };
         let labels = object.metadata.labels.as_ref();
         if labels.and_then(|labels| labels.get(MANAGED_BY)).map(String::as_str) != Some(MANAGER) {
@@ -89,41 +96,59 @@ impl Journal for KubeJournal {
     }
 
     async fn store(&self, target: &Target, log: &Log) -> Result<Version, JournalError> {
-        let name = kept_for(target);
         let text = document(target, &log.entries)?;
-        let namespace = target.namespace.as_str();
-        let written: Result<DynamicObject, Failure> = match &log.version {
-            None => {
-                let object = json!({
-                    "apiVersion": "v1",
-                    "kind": "ConfigMap",
-                    "metadata": {
-                        "name": name,
-                        "namespace": namespace,
-                        "labels": { MANAGED_BY: MANAGER },
-                        "annotations": { TARGET_ANNOTATION: target.to_string() },
-                    },
-                    "data": { KEY: text },
-                });
-                self.requests.create(Resource::CONFIG_MAPS, namespace, &object).await
-            }
-            Some(version) => {
-                let patch = Patch::Merge(json!({
-                    "metadata": { "resourceVersion": version.as_str() },
-                    "data": { KEY: text },
-                }));
-                let at = (namespace, name.as_str());
-                self.requests.patch(Resource::CONFIG_MAPS, at, &patch, Run::Real).await
-            }
-        };
-        let written = written.map_err(|failure| {
+        for _ in 0..TRIES {
+            let failure = match self.write(target, &text, log.version.as_ref()).await {
+                Ok(written) => {
+                    let version = written.metadata.resource_version.unwrap_or_default();
+                    return Ok(Version::new(version));
+                }
+                Err(failure) => failure,
+            };
             // A journal that someone deleted is one that has changed.
-            if failure.is_conflict() || (log.version.is_some() && failure.is_not_found()) {
-                return JournalError::Conflict { target: target.clone() };
+            let changed =
+                failure.is_conflict() || (log.version.is_some() && failure.is_not_found());
+            if !changed {
+                return Err(cluster(target, failure));
             }
-            cluster(target, failure)
-        })?;
-        Ok(Version::new(written.metadata.resource_version.unwrap_or_default()))
+            // A server may answer with a conflict although nobody else wrote.
+            if self.load(target).await?.version != log.version {
+                break;
+            }
+        }
+        Err(JournalError::Conflict { target: target.clone() })
+    }
+}
+
+impl KubeJournal {
+    async fn write(
+        &self,
+        target: &Target,
+        text: &str,
+        version: Option<&Version>,
+    ) -> Result<DynamicObject, Failure> {
+        let name = kept_for(target);
+        let namespace = target.namespace.as_str();
+        let Some(version) = version else {
+            let object = json!({
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {
+                    "name": name,
+                    "namespace": namespace,
+                    "labels": { MANAGED_BY: MANAGER },
+                    "annotations": { TARGET_ANNOTATION: target.to_string() },
+                },
+                "data": { KEY: text },
+            });
+            return self.requests.create(Resource::CONFIG_MAPS, namespace, &object).await;
+        };
+        let patch = Patch::Merge(json!({
+            "metadata": { "resourceVersion": version.as_str() },
+            "data": { KEY: text },
+        }));
+        let at = (namespace, name.as_str());
+        self.requests.patch(Resource::CONFIG_MAPS, at, &patch, Run::Real).await
     }
 }
 

@@ -88,7 +88,8 @@ impl Lease for KubeLease {
     async fn acquire(&self, target: &Target) -> Result<Tenure, LeaseError> {
         // Each tenure has a name of its own: a write with an unknown outcome is told by it.
         let holder = format!("{}-{:016x}", self.holder, fastrand::u64(..));
-        let records = Records::new(self.requests.clone(), target, holder, self.duration, self.clock);
+        let records =
+            Records::new(self.requests.clone(), target, holder, self.duration, self.clock);
         let mut candidacy = Candidacy { records, target, watched: None };
         let mut failures = 0;
         loop {

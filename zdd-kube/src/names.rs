@@ -78,7 +78,9 @@ mod tests {
     fn pods_are_told_apart_by_name() {
         let web = Target::deployment("default", "web");
         assert!(is_pod_of(&web, "web-5d8f9c7b44-x2v7k"));
-        for other in ["web-canary-5d8f9c7b44-x2v7k", "web-x2v7k", "web-0", "api-5d8f9c-x2v7k", "web"] {
+        for other in
+            ["web-canary-5d8f9c7b44-x2v7k", "web-x2v7k", "web-0", "api-5d8f9c-x2v7k", "web"]
+        {
             assert!(!is_pod_of(&web, other), "{other}");
         }
         let set = Target::stateful_set("default", "db");

@@ -17,9 +17,7 @@ use serde_json::Value;
 use zdd_core::{Template, Uid};
 
 pub(crate) use history::{ReplicaSet, Revision};
-pub(crate) use pod::{
-    ContainerStatus, Pod, PodConditionKind, PodPhase, Terminated, WaitingReason,
-};
+pub(crate) use pod::{ContainerStatus, Pod, PodConditionKind, PodPhase, Terminated, WaitingReason};
 pub(crate) use service::{Service, Slice, service_of, slices_of};
 pub(crate) use workload::{ConditionKind, ConditionReason, IntOrString, Status, Workload};
 

@@ -64,7 +64,8 @@ pub(crate) async fn read(requests: &Requests, target: &Target) -> Result<Reading
     if !reading.services.is_empty() {
         let names = reading.services.iter().map(|service| service.meta.name.as_str());
         let selector = objects::slices_of(names);
-        reading.slices = list(requests, Resource::ENDPOINT_SLICES, namespace, Some(&selector)).await?;
+        reading.slices =
+            list(requests, Resource::ENDPOINT_SLICES, namespace, Some(&selector)).await?;
     }
     reading.workload = Some(workload);
     reading.pods = pods;

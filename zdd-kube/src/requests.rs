@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use kube::api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{
+    DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams, Preconditions,
+};
 use kube::client::{Body, Client};
 use kube::core::{ObjectList, Status};
 use serde::de::DeserializeOwned;
@@ -109,8 +111,7 @@ impl Requests {
     ) -> Result<T, Failure> {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         let call = Call::write("create", resource.named(namespace, name));
-        let params =
-            PostParams { dry_run: false, field_manager: Some(MANAGER.to_owned()) };
+        let params = PostParams { dry_run: false, field_manager: Some(MANAGER.to_owned()) };
         let request = builder(resource, namespace).create(&params, object.to_string().into_bytes());
         self.send(&call, request).await
     }
@@ -164,7 +165,8 @@ impl Requests {
         call: &Call,
         request: Result<Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<T, Failure> {
-        let request = request.map_err(|error| call.failed(What::NotSent(kube::Error::BuildRequest(error).into())))?;
+        let request = request
+            .map_err(|error| call.failed(What::NotSent(kube::Error::BuildRequest(error).into())))?;
         let (parts, body) = request.into_parts();
         let mut tries = 0;
         loop {
@@ -203,8 +205,7 @@ impl Requests {
         if !parts.status.is_success() {
             return Err(call.failed(What::Answered(refusal(parts.status, &parts.headers, &body))));
         }
-        serde_json::from_slice(&body)
-            .map_err(|error| call.failed(What::Unreadable(error.into())))
+        serde_json::from_slice(&body).map_err(|error| call.failed(What::Unreadable(error.into())))
     }
 }
 
@@ -232,7 +233,8 @@ fn refusal(code: StatusCode, headers: &HeaderMap, body: &[u8]) -> Answer {
         let text = String::from_utf8_lossy(body);
         Status::failure(text.trim(), "").with_code(code.as_u16())
     });
-    let seconds = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let seconds =
+        headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let details = || status.details.as_ref().map(|details| u64::from(details.retry_after_seconds));
     let retry_after = seconds.or_else(|| details().filter(|seconds| *seconds > 0));
     Answer {

@@ -15,8 +15,12 @@ pub(crate) struct Resource {
 }
 
 impl Resource {
-    pub(crate) const ACCESS_REVIEWS: Self =
-        Self::new("authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews");
+    pub(crate) const ACCESS_REVIEWS: Self = Self::new(
+        "authorization.k8s.io",
+        "v1",
+        "SelfSubjectAccessReview",
+        "selfsubjectaccessreviews",
+    );
     pub(crate) const AUTOSCALERS: Self =
         Self::new("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers");
     pub(crate) const CONFIG_MAPS: Self = Self::new("", "v1", "ConfigMap", "configmaps");
@@ -31,8 +35,12 @@ impl Resource {
     pub(crate) const REPLICA_SETS: Self = Self::new("apps", "v1", "ReplicaSet", "replicasets");
     pub(crate) const REVISIONS: Self =
         Self::new("apps", "v1", "ControllerRevision", "controllerrevisions");
-    pub(crate) const RULES_REVIEWS: Self =
-        Self::new("authorization.k8s.io", "v1", "SelfSubjectRulesReview", "selfsubjectrulesreviews");
+    pub(crate) const RULES_REVIEWS: Self = Self::new(
+        "authorization.k8s.io",
+        "v1",
+        "SelfSubjectRulesReview",
+        "selfsubjectrulesreviews",
+    );
     pub(crate) const SERVICES: Self = Self::new("", "v1", "Service", "services");
     pub(crate) const STATEFUL_SETS: Self = Self::new("apps", "v1", "StatefulSet", "statefulsets");
 

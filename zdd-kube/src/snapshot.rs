@@ -115,15 +115,17 @@ fn revision(
     match kind {
         WorkloadKind::DaemonSet => {
             let matching = parts.revisions.iter().filter(|revision| {
-                owns(&revision.meta) && revision.body.template().as_ref() == Some(&body.spec.template)
+                owns(&revision.meta)
+                    && revision.body.template().as_ref() == Some(&body.spec.template)
             });
             let newest = matching.max_by_key(|revision| revision.body.revision)?;
             newest.meta.labels.get(REVISION_LABEL).map(RevisionHash::new)
         }
         WorkloadKind::Deployment => {
-            let matching = parts.replica_sets.iter().filter(|set| {
-                owns(&set.meta) && set.body.spec.template == body.spec.template
-            });
+            let matching = parts
+                .replica_sets
+                .iter()
+                .filter(|set| owns(&set.meta) && set.body.spec.template == body.spec.template);
             // Of several the controller takes the oldest.
             let oldest = matching.min_by_key(|set| (set.meta.created, &set.meta.name))?;
             oldest.meta.labels.get(HASH_LABEL).map(RevisionHash::new)

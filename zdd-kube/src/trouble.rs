@@ -123,7 +123,8 @@ mod tests {
     #[test]
     fn reasons_to_wait_are_told_apart() {
         check(waiting("CrashLoopBackOff"), Some("container app: crash: why x2"));
-        for reason in ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"] {
+        for reason in ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"]
+        {
             check(waiting(reason), Some("container app: image: why x2"));
         }
         check(waiting("CreateContainerConfigError"), Some("container app: configuration: why x2"));
@@ -144,7 +145,8 @@ mod tests {
 
     #[test]
     fn an_end_is_a_crash_except_for_init_containers_that_succeed() {
-        let ended = |code: i32| json!({ "terminated": { "exitCode": code, "message": "no database" } });
+        let ended =
+            |code: i32| json!({ "terminated": { "exitCode": code, "message": "no database" } });
         check(container(ended(1)), Some("container app: crash: exit code 1: no database x2"));
         check(container(ended(0)), Some("container app: crash: exit code 0: no database x2"));
         let init = |code: i32| json!({ "initContainerStatuses": [{ "name": "init", "state": ended(code) }] });
@@ -166,6 +168,9 @@ mod tests {
     fn a_pod_that_its_node_ended_is_left_to_its_controller() {
         let state = json!({ "terminated": { "exitCode": 137 } });
         let statuses = json!([{ "name": "app", "state": state }]);
-        check(json!({ "phase": "Failed", "reason": "Evicted", "containerStatuses": statuses }), None);
+        check(
+            json!({ "phase": "Failed", "reason": "Evicted", "containerStatuses": statuses }),
+            None,
+        );
     }
 }

@@ -24,7 +24,12 @@ pub(crate) fn guarded(mark: &Mark<'_>, present: &Object<Workload>, fields: Field
     let mut operations = preconditions(meta);
     operations.extend(fields);
     if crate::snapshot::epoch(meta) != Some(mark.epoch) {
-        operations.extend(entry("labels", meta.labels.is_empty(), EPOCH_LABEL, &mark.epoch.to_string()));
+        operations.extend(entry(
+            "labels",
+            meta.labels.is_empty(),
+            EPOCH_LABEL,
+            &mark.epoch.to_string(),
+        ));
     }
     Patch::Json(json_patch::Patch(operations))
 }
@@ -148,4 +153,18 @@ fn add<const N: usize>(path: [&str; N], value: Value) -> PatchOperation {
 
 fn replace<const N: usize>(path: [&str; N], value: Value) -> PatchOperation {
     PatchOperation::Replace(ReplaceOperation { path: PointerBuf::from_tokens(path), value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_with_slashes_are_escaped() {
+        let fields = json_patch::Patch(entry("labels", true, EPOCH_LABEL, "3"));
+        let mut object = json!({ "metadata": {} });
+        let text = serde_json::to_string(&fields).unwrap();
+        json_patch::patch(&mut object, &fields).unwrap_or_else(|error| panic!("{error}: {text}"));
+        assert_eq!(object, json!({ "metadata": { "labels": { EPOCH_LABEL: "3" } } }));
+    }
 }

@@ -85,10 +85,8 @@ fn a_stale_progressing_condition_does_not_complete_a_deployment() {
     let condition = json!({
         "type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable",
     });
-    let status = with(
-        numbers([2, 4, 1, 4, 4]),
-        &json!({ "conditions": [condition, available("True")] }),
-    );
+    let status =
+        with(numbers([2, 4, 1, 4, 4]), &json!({ "conditions": [condition, available("True")] }));
     check(Deployment, 2, &json!({ "replicas": 3 }), &status, "1 of 3 pods have the new template");
 }
 
@@ -114,11 +112,7 @@ fn a_stateful_set_is_complete_only_when_the_revision_is_everywhere() {
     case([2, 2, 2, 2, 2], "db-1", "2 of 3 pods are there");
     case([2, 3, 3, 2, 2], "db-1", "2 of 3 pods are ready");
     case([2, 3, 3, 3, 2], "db-1", "2 of 3 pods are available");
-    case(
-        [2, 3, 3, 3, 3],
-        "db-1",
-        "the controller has not made the new revision the current one",
-    );
+    case([2, 3, 3, 3, 3], "db-1", "the controller has not made the new revision the current one");
     // Set back half-way: the revisions are equal at once, the pods are not.
     case([2, 3, 2, 3, 3], "db-2", "2 of 3 pods have the new template");
 }

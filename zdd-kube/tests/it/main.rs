@@ -1,0 +1,4 @@
+//! zdd-kube against the embedded cluster, in virtual time.
+
+mod rollout;
+mod support;
