@@ -5,12 +5,15 @@
 //! [`tower_service::Service`] and over HTTP by any server that runs such services.
 
 mod admission;
+mod apply;
 mod authorize;
 mod calls;
 mod convert;
 mod defaults;
 mod delete;
 mod error;
+mod fields;
+mod managed;
 mod patch;
 mod read;
 mod reply;
@@ -98,6 +101,8 @@ impl Core {
 pub(crate) struct Caller {
     /// Written into the log: the user agent, or the user where the client names none.
     pub(crate) actor: Arc<str>,
+    /// Who manages what is written, unless the request names someone.
+    pub(crate) manager: String,
 }
 
 impl ApiServer {
@@ -217,7 +222,7 @@ impl ApiServer {
         let mut store = lock(&core.store);
         let written = match (call.verb, call.subresource.as_deref()) {
             (_, Some("scale")) => {
-                return core.scale(&mut store, &caller, call, &parts.headers, body);
+                return scale::answer(&mut store, &caller, call, &parts.headers, body);
             }
             (Verb::Get, _) => read::get(&store, call, as_of).map(|it| (http::StatusCode::OK, it)),
             (Verb::List, _) => {
@@ -245,7 +250,11 @@ impl ApiServer {
 
     fn caller(&self, parts: &Parts) -> Caller {
         let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
-        Caller { actor: agent.map_or_else(|| Arc::clone(&self.user), Arc::from) }
+        let manager = agent.and_then(|agent| agent.split('/').next()).unwrap_or("unknown");
+        Caller {
+            actor: agent.map_or_else(|| Arc::clone(&self.user), Arc::from),
+            manager: manager.to_owned(),
+        }
     }
 }
 

@@ -5,57 +5,53 @@ use std::sync::Arc;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
+use super::Caller;
 use super::patch::PatchKind;
 use super::reply::{Reply, json as reply_json};
 use super::request::{Call, Verb};
 use super::status::{ApiStatus, FieldError};
-use super::write::decode;
-use super::{Caller, Core};
+use super::write::{Tracking, decode, overwrite};
 use crate::object::Object;
 use crate::store::Store;
 
-impl Core {
-    /// Reads or changes the scale of an object.
-    pub(crate) fn scale(
-        &self,
-        store: &mut Store,
-        caller: &Caller,
-        call: &Call,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Result<Reply, ApiStatus> {
-        let resource = &call.resource;
-        let old = store.get(resource.collection(), &call.namespace, call.name());
-        let old = old
-            .cloned()
-            .ok_or_else(|| ApiStatus::not_found(resource.group_resource(), call.name()))?;
-        let mut scale = scale_of(&old);
-        match call.verb {
-            Verb::Get => return Ok(reply_json(StatusCode::OK, &scale)),
-            Verb::Update => scale = decode(body)?,
-            Verb::Patch => match PatchKind::of(resource, headers)? {
-                // All fields of a scale are single values: apply and merge are the same here.
-                PatchKind::Apply => PatchKind::Merge.change(&mut scale, decode(body)?)?,
-                kind @ (PatchKind::Json | PatchKind::Merge | PatchKind::Strategic) => {
-                    kind.change(&mut scale, decode(body)?)?
-                }
-            },
-            Verb::Create | Verb::Delete | Verb::DeleteCollection | Verb::List | Verb::Watch => {
-                return Err(ApiStatus::method_not_allowed());
+/// Reads or changes the scale of an object.
+pub(crate) fn answer(
+    store: &mut Store,
+    caller: &Caller,
+    call: &Call,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Reply, ApiStatus> {
+    let resource = &call.resource;
+    let old = store.get(resource.collection(), &call.namespace, call.name());
+    let old =
+        old.cloned().ok_or_else(|| ApiStatus::not_found(resource.group_resource(), call.name()))?;
+    let mut scale = scale_of(&old);
+    match call.verb {
+        Verb::Get => return Ok(reply_json(StatusCode::OK, &scale)),
+        Verb::Update => scale = decode(body)?,
+        Verb::Patch => match PatchKind::of(resource, headers)? {
+            // All fields of a scale are single values: apply and merge are the same here.
+            PatchKind::Apply => PatchKind::Merge.change(&mut scale, decode(body)?)?,
+            kind @ (PatchKind::Json | PatchKind::Merge | PatchKind::Strategic) => {
+                kind.change(&mut scale, decode(body)?)?
             }
+        },
+        Verb::Create | Verb::Delete | Verb::DeleteCollection | Verb::List | Verb::Watch => {
+            return Err(ApiStatus::method_not_allowed());
         }
-        check(call, &scale)?;
-        let mut object = (*old).clone();
-        for key in ["resourceVersion", "uid"] {
-            match scale["metadata"].get(key) {
-                Some(value) if !value.is_null() => object["metadata"][key] = value.clone(),
-                _ => {}
-            }
-        }
-        object["spec"]["replicas"] = scale.int("/spec/replicas").unwrap_or(0).into();
-        let (code, object) = self.overwrite(store, caller, call, &old, object)?;
-        Ok(reply_json(code, &scale_of(&object)))
     }
+    check(call, &scale)?;
+    let mut object = (*old).clone();
+    for key in ["resourceVersion", "uid"] {
+        match scale["metadata"].get(key) {
+            Some(value) if !value.is_null() => object["metadata"][key] = value.clone(),
+            _ => {}
+        }
+    }
+    object["spec"]["replicas"] = scale.int("/spec/replicas").unwrap_or(0).into();
+    let (code, object) = overwrite(store, caller, call, &old, object, Tracking::Update)?;
+    Ok(reply_json(code, &scale_of(&object)))
 }
 
 fn check(call: &Call, scale: &Value) -> Result<(), ApiStatus> {

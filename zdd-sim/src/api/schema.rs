@@ -3,6 +3,8 @@
 //! A field is recognised by its name and the name of the field around it, which is enough to tell
 //! all marked fields of the served kinds apart.
 
+use super::resource::Resource;
+
 /// How a list merges.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ListKind {
@@ -24,6 +26,33 @@ pub(crate) struct MapKeys {
 }
 
 const CONTAINERS: [&str; 3] = ["containers", "ephemeralContainers", "initContainers"];
+
+/// The marks that hold for an object.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Schema {
+    /// Those of the built-in kinds.
+    BuiltIn,
+    /// Those of a custom resource without any: only the metadata are known.
+    Custom,
+}
+
+impl Schema {
+    pub(crate) fn of(resource: &Resource) -> Self {
+        if resource.is_custom() { Self::Custom } else { Self::BuiltIn }
+    }
+
+    pub(crate) fn list_kind(self, parent: &str, field: &str) -> ListKind {
+        match self {
+            Self::BuiltIn => list_kind(parent, field),
+            Self::Custom if parent == "metadata" => list_kind(parent, field),
+            Self::Custom => ListKind::Atomic,
+        }
+    }
+
+    pub(crate) fn is_atomic_map(self, field: &str) -> bool {
+        self == Self::BuiltIn && is_atomic_map(field)
+    }
+}
 
 /// Returns how the list `field` within `parent` merges.
 pub(crate) fn list_kind(parent: &str, field: &str) -> ListKind {
@@ -55,7 +84,7 @@ pub(crate) fn list_kind(parent: &str, field: &str) -> ListKind {
 }
 
 /// Tells whether the map `field` is owned and replaced as a whole by server-side apply.
-pub(crate) fn is_atomic_map(field: &str) -> bool {
+fn is_atomic_map(field: &str) -> bool {
     matches!(
         field,
         "configMapKeyRef"

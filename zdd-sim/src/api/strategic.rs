@@ -75,7 +75,16 @@ fn merge_map(
         if let (Some(field), Some(order)) = (key.strip_prefix(ORDER), order.as_array())
             && let Some(Value::Array(items)) = target.get_mut(field)
         {
-            reorder(items, order, list_kind(around, field));
+            let kind = list_kind(around, field);
+            reorder(items, |item| {
+                order.iter().position(|wanted| match kind {
+                    ListKind::Map(keys) => {
+                        let own = item.get(keys.patch);
+                        own.is_some() && own == wanted.get(keys.patch)
+                    }
+                    ListKind::Atomic | ListKind::Set => item == wanted,
+                })
+            });
         }
     }
     Ok(())
@@ -160,17 +169,9 @@ fn remove_items(target: Option<&mut Value>, unwanted: &Value) {
     }
 }
 
-/// Brings the listed items into the given order; the others keep their place after the item
-/// before them.
-fn reorder(items: &mut Vec<Value>, order: &[Value], kind: ListKind) {
-    let rank = |item: &Value| {
-        order.iter().position(|wanted| match kind {
-            ListKind::Map(keys) => {
-                item.get(keys.patch).is_some() && item.get(keys.patch) == wanted.get(keys.patch)
-            }
-            ListKind::Atomic | ListKind::Set => item == wanted,
-        })
-    };
+/// Brings the ranked items into the order of their ranks; the others keep their place after the
+/// item before them.
+pub(crate) fn reorder(items: &mut Vec<Value>, rank: impl Fn(&Value) -> Option<usize>) {
     let mut listed: Vec<(usize, Value)> = Vec::new();
     let mut others: Vec<(Option<usize>, Value)> = Vec::new();
     let mut last = None;
@@ -184,16 +185,13 @@ fn reorder(items: &mut Vec<Value>, order: &[Value], kind: ListKind) {
         }
     }
     listed.sort_by_key(|(at, _)| *at);
-    let mut others = others.into_iter().peekable();
-    while let Some((_, item)) = others.next_if(|(after, _)| after.is_none()) {
-        items.push(item);
-    }
-    let mut others: Vec<(Option<usize>, Value)> = others.collect();
+    let mut place = |items: &mut Vec<Value>, after: Option<usize>| {
+        let mine = others.extract_if(.., |(before, _)| *before == after);
+        items.extend(mine.map(|(_, item)| item));
+    };
+    place(items, None);
     for (at, item) in listed {
         items.push(item);
-        let (mine, rest) = others.into_iter().partition(|(after, _)| *after == Some(at));
-        others = rest;
-        items.extend(mine.into_iter().map(|(_, item): (_, Value)| item));
+        place(items, Some(at));
     }
-    items.extend(others.into_iter().map(|(_, item)| item));
 }

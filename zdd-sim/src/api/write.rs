@@ -6,11 +6,12 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::convert::{absorb, present};
+use super::managed::Writer;
 use super::patch::PatchKind;
 use super::request::Call;
 use super::resource::Resource;
 use super::status::{ApiStatus, FieldError};
-use super::{Caller, Core, defaults, service, shape};
+use super::{Caller, Core, apply, defaults, service, shape};
 use crate::collection::Collection;
 use crate::object::Object;
 use crate::store::{Part, Store, StoreError};
@@ -43,7 +44,7 @@ impl Core {
             return Err(ApiStatus::new(StatusCode::INTERNAL_SERVER_ERROR, "", why));
         }
         clear_system_fields(resource, &mut object);
-        self.insert(store, caller, call, object)
+        self.insert(store, caller, call, object, Tracking::Update)
     }
 
     /// Checks and stores a new object.
@@ -53,9 +54,13 @@ impl Core {
         caller: &Caller,
         call: &Call,
         mut object: Value,
+        tracking: Tracking,
     ) -> Result<Written, ApiStatus> {
         let resource = &call.resource;
         complete(store, call, &mut object, None)?;
+        if tracking == Tracking::Update {
+            writer(store, caller, call).on_create(&mut object);
+        }
         defaults::first_status(resource, &mut object);
         let generated = object.name().is_empty();
         let prefix = object.text("/metadata/generateName").unwrap_or_default().to_owned();
@@ -104,7 +109,7 @@ impl Core {
             if resource.put_creates() && call.subresource.is_none() {
                 check_namespace(store, resource, &call.namespace)?;
                 clear_system_fields(resource, &mut object);
-                return self.insert(store, caller, call, object);
+                return self.insert(store, caller, call, object, Tracking::Update);
             }
             return Err(ApiStatus::not_found(resource.group_resource(), call.name()));
         };
@@ -120,7 +125,7 @@ impl Core {
             let plural = resource.plural();
             return Err(ApiStatus::invalid_kind(resource.group(), plural, call.name(), &errors));
         }
-        self.overwrite(store, caller, call, &old, object)
+        overwrite(store, caller, call, &old, object, Tracking::Update)
     }
 
     /// Patches an object.
@@ -135,6 +140,9 @@ impl Core {
         let resource = &call.resource;
         let kind = PatchKind::of(resource, headers)?;
         let patch = decode(body)?;
+        if kind == PatchKind::Apply {
+            return self.apply(store, caller, call, patch);
+        }
         let old = store.get(resource.collection(), &call.namespace, call.name());
         let old = old
             .cloned()
@@ -144,33 +152,69 @@ impl Core {
         kind.change(&mut object, patch)?;
         identify(call, &mut object)?;
         absorb(resource, &mut object);
-        self.overwrite(store, caller, call, &old, object)
+        overwrite(store, caller, call, &old, object, Tracking::Update)
     }
 
-    /// Checks and stores a changed object.
-    pub(crate) fn overwrite(
+    /// Applies a configuration.
+    fn apply(
         &self,
         store: &mut Store,
         caller: &Caller,
         call: &Call,
-        old: &Arc<Value>,
-        mut object: Value,
+        mut config: Value,
     ) -> Result<Written, ApiStatus> {
         let resource = &call.resource;
-        check_preconditions(resource, old, &object)?;
-        let part = match call.subresource.as_deref() {
-            Some("status") => Part::Status,
-            _ => Part::Main,
+        let old = store.get(resource.collection(), &call.namespace, call.name()).cloned();
+        let mut object = {
+            let writer = writer(store, caller, call);
+            apply::check(&writer, !call.query.field_manager.is_empty(), &config)?;
+            identify(call, &mut config)?;
+            fit(call, &mut config)?;
+            match &old {
+                Some(old) => apply::merge(&writer, old, &config)?,
+                None => apply::first(&writer, &config)?,
+            }
         };
-        if part == Part::Main {
-            complete(store, call, &mut object, Some(old))?;
-        } else {
-            shape::fit(resource, &mut object)?;
+        match old {
+            Some(old) => overwrite(store, caller, call, &old, object, Tracking::Done),
+            None if call.subresource.is_some() => {
+                Err(ApiStatus::not_found(resource.group_resource(), call.name()))
+            }
+            None => {
+                check_namespace(store, resource, &call.namespace)?;
+                clear_system_fields(resource, &mut object);
+                self.insert(store, caller, call, object, Tracking::Done)
+            }
         }
-        run(store, call, |store| store.update(&caller.actor, resource.collection(), part, object))
-            .map(|object| (StatusCode::OK, object))
-            .map_err(|error| ApiStatus::from_store(resource, error))
     }
+}
+
+/// Checks and stores a changed object.
+pub(crate) fn overwrite(
+    store: &mut Store,
+    caller: &Caller,
+    call: &Call,
+    old: &Arc<Value>,
+    mut object: Value,
+    tracking: Tracking,
+) -> Result<Written, ApiStatus> {
+    let resource = &call.resource;
+    check_preconditions(resource, old, &object)?;
+    let part = match call.subresource.as_deref() {
+        Some("status") => Part::Status,
+        _ => Part::Main,
+    };
+    if part == Part::Main {
+        complete(store, call, &mut object, Some(old))?;
+    } else {
+        fit(call, &mut object)?;
+    }
+    if tracking == Tracking::Update {
+        writer(store, caller, call).on_update(old, &mut object);
+    }
+    run(store, call, |store| store.update(&caller.actor, resource.collection(), part, object))
+        .map(|object| (StatusCode::OK, object))
+        .map_err(|error| ApiStatus::from_store(resource, error))
 }
 
 /// Fills in what an object leaves out.
@@ -181,23 +225,42 @@ fn complete(
     old: Option<&Value>,
 ) -> Result<(), ApiStatus> {
     let resource = &call.resource;
-    let unknown = shape::fit(resource, object)?;
-    if !unknown.is_empty() && call.query.field_validation == "Strict" {
-        let list: Vec<String> =
-            unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect();
-        let (kind, version) = (resource.kind(), resource.version());
-        return Err(ApiStatus::bad_request(format!(
-            "{kind} in version \"{version}\" cannot be handled as a {kind}: strict decoding \
-                 error: {}",
-            list.join(", ")
-        )));
-    }
+    fit(call, object)?;
     defaults::complete(resource, object);
     if resource.collection() == &Collection::SERVICES {
         service::allocate(store, object, old)
             .map_err(|error| ApiStatus::invalid(resource, object.name(), &[error]))?;
     }
     Ok(())
+}
+
+/// Whether the managers of the fields are still to be worked out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Tracking {
+    Done,
+    Update,
+}
+
+fn writer<'a>(store: &Store, caller: &'a Caller, call: &'a Call) -> Writer<'a> {
+    let asked = call.query.field_manager.as_str();
+    let manager = if asked.is_empty() { &caller.manager } else { asked };
+    Writer { call, manager, time: store.clock().stamp() }
+}
+
+/// Brings an object into the shape of its kind.
+fn fit(call: &Call, object: &mut Value) -> Result<(), ApiStatus> {
+    let resource = &call.resource;
+    let unknown = shape::fit(resource, object)?;
+    if unknown.is_empty() || call.query.field_validation != "Strict" {
+        return Ok(());
+    }
+    let list: Vec<String> =
+        unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect();
+    let (kind, version) = (resource.kind(), resource.version());
+    Err(ApiStatus::bad_request(format!(
+        "{kind} in version \"{version}\" cannot be handled as a {kind}: strict decoding error: {}",
+        list.join(", ")
+    )))
 }
 
 /// Runs a write, or a rehearsal of it when the request asks for a dry run.
