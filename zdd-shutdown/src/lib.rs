@@ -1,4 +1,90 @@
 //! SIGTERM drain for axum, hyper, tonic and plain tokio: no request is lost when a pod ends.
+//!
+//! ```text
+//! signal                                                              deadline
+//!   │                                                                    │
+//!   ├── LameDuck ───┬── Draining ─────┬── Closing ──────┬── Hooks ──┬ exit
+//!   │               │                 │                 │           │
+//!   │ still serves  │ still accepts   │ listener closed │ by stage  │ report,
+//!   │ not ready     │ GOAWAY, idle    │ after its queue │ time-boxed│ exit code
+//!   │ clients are   │ connections end │ was emptied     │           │
+//!   │ asked to move │ streams say bye │ requests finish │           │
+//!   └ quiet? ───────┴ drained? ───────┴ nothing left? ──┴ all done? ┘
+//! ```
+//!
+//! Every phase ends as soon as its question is answered, and at its share of
+//! the one deadline at the latest. At the deadline a watchdog thread ends the
+//! process, even if every worker of the runtime is blocked.
+//!
+//! # Example
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use zdd_shutdown::{Reason, Shutdown, Stage};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let shutdown = Shutdown::install()?; // before the runtime
+//! let runtime = tokio::runtime::Runtime::new()?;
+//! let report = runtime.block_on(async {
+//!     let app = Router::new()
+//!         .route("/", get(|| async { "hello" }))
+//!         .merge(shutdown.probe_routes());
+//!     shutdown.on_shutdown(Stage::Database, "pool", async { /* pool.close().await */ })?;
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! #   let handle = shutdown.handle();
+//! #   let _ended = handle.trigger(Reason::Completed);
+//!     zdd_shutdown::serve(listener, app, &shutdown).await?;
+//!     Ok::<_, Box<dyn std::error::Error>>(shutdown.finish().await)
+//! })?;
+//! assert_eq!(report.exit_code(), 0);
+//! // report.exit() ends the process with that code
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Three ways in
+//!
+//! | way | for | counts requests | connections | loses no request |
+//! |---|---|---|---|---|
+//! | [`layer`](ShutdownHandle::layer) and [`stop_accepting`](ShutdownHandle::stop_accepting) | any tower server | yes | no | nearly |
+//! | and [`listener`](ShutdownHandle::listener) | `axum::serve` | yes | yes, upgraded ones too | nearly |
+//! | [`serve`], [`Server`] | axum, tonic, hyper, tower | yes | yes | yes |
+//!
+//! "Nearly", since the server then closes idle connections by its own rules:
+//! a request that is on its way to such a connection is lost. A program
+//! without HTTP uses [`guard`](ShutdownHandle::guard),
+//! [`spawn`](ShutdownHandle::spawn) and the waiting methods of the handle.
+//!
+//! What remains even with the serve loop is physics: over HTTP/1, a request
+//! can cross the server's close of an idle connection on the wire. The lame
+//! duck makes that rare; [`IdleClose::WaitForPeer`] excludes it.
+//!
+//! # Settings of the pod
+//!
+//! `terminationGracePeriodSeconds` includes the `preStop` hook and has to
+//! exceed `preStop` and the deadline by 3 s: **35 s for the defaults**. Put the
+//! value into `ZDD_TERMINATION_GRACE`, and the deadline is brought forward,
+//! with a warning, where it does not fit; see [`Builder::from_env`].
+//!
+//! A liveness probe that restarts the container sends SIGTERM without deleting
+//! the pod, so that only the readiness probe moves traffic away: the lame duck
+//! has to be longer than its `periodSeconds × failureThreshold`.
+//!
+//! # Dependencies
+//!
+//! | crate | why | when |
+//! |---|---|---|
+//! | tokio | timers, `watch`, tasks | always; `rt`, `sync`, `time`, `macros` only |
+//! | signal-hook | signals on a thread that works while the runtime hangs | always, on Unix |
+//! | tracing | phases and the report in the log | always |
+//! | thiserror, pin-project-lite | errors, futures | always |
+//! | http, http-body, tower-layer, tower-service | the layer | `tower` (default) |
+//! | hyper, hyper-util, socket2, bytes | the serve loop; looking into a socket | `hyper` |
+//! | axum | probe routes, its `Listener` | `axum` |
+//! | tokio-rustls | TLS | `tls` |
+//! | tonic, tonic-health | gRPC health | `tonic` |
+//! | listenfd | sockets that systemd opened | `systemd` |
+//! | serde | the report as data | `serde` |
 
 #[cfg(feature = "axum")]
 mod axum;

@@ -58,7 +58,7 @@ pub enum Reason {
     Completed,
     /// A critical background task failed, panicked or ended too early.
     CriticalTask {
-        /// Name given to [`Shutdown::spawn_critical`](crate::Shutdown::spawn_critical).
+        /// Name given to [`spawn_critical`](crate::ShutdownHandle::spawn_critical).
         name: String,
         /// What it returned or panicked with.
         error: String,
