@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use zdd_core::{Backend, Change, Report, Rollout, RolloutError, RolloutId, Target};
-use zdd_sim::{ApiServer, Cluster, ClusterBuilder, Collection, Object, Part};
+use zdd_sim::{ApiServer, Cluster, ClusterBuilder, Collection, Object, Part, Routes};
 use zdd_strategies::Rolling;
 
 /// A cluster that runs as long as the value lives.
@@ -36,6 +36,11 @@ pub(crate) async fn started_with(deployment: Value) -> Running {
     running.create(service()).await;
     running.create(deployment).await;
     running.settle("web").await;
+    let replicas = running.deployment().int("/spec/replicas").unwrap();
+    let usable =
+        |routes: &Routes| routes.backends("default", "web").map_or(0, |to| to.usable.len());
+    let all = |routes: &Arc<Routes>| i64::try_from(usable(routes)) == Ok(replicas);
+    running.cluster.routes().wait_for(all).await.unwrap();
     running
 }
 
