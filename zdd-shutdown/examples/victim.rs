@@ -89,6 +89,8 @@ async fn serve(shutdown: Shutdown) -> Result<Report, Error> {
 
     let port = std::env::var("PORT").unwrap_or_else(|_| "8080".to_owned());
     let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
+    #[cfg(unix)]
+    shutdown.notify_systemd();
     println!("listening {}", listener.local_addr()?);
     zdd_shutdown::serve(listener, app, &shutdown).await?;
     println!("handled {}", handled.load(Ordering::Relaxed));

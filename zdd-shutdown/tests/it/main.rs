@@ -15,6 +15,8 @@ mod load;
 mod process;
 mod raw;
 mod site;
+#[cfg(unix)]
+mod systemd;
 mod tls;
 #[cfg(unix)]
 mod victim;
