@@ -10,6 +10,15 @@
 //! The routes come from [`Cluster::routes`](crate::Cluster::routes): they lag behind the
 //! EndpointSlices as the cluster's data plane does, and stand still when it is frozen.
 //!
+//! # Cost
+//! `cargo bench -p zdd-sim --bench proxy`, on two cores of a virtual machine that other work also
+//! used: per request 20 to 24 us of processor time over keep-alive connections at 3,000 requests
+//! per second (10 to 13 us when saturated), and 62 to 80 us with a fresh connection for each. So
+//! half a core carries some 20,000 requests per second of the former or 6,000 of the latter. At
+//! 3,000 per second the median rose by 0.07 ms over keep-alive connections and by 0.18 ms over
+//! fresh ones.
+//!
+//! # Limits
 //! One difference to kube-proxy cannot be helped in user space: the client's handshake completes
 //! before the backend is asked. Where a node would answer the SYN with a refusal, the client here
 //! sees an accepted connection that is reset at once.
