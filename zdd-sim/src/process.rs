@@ -1,26 +1,5 @@
 //! Containers that are real: child processes with signals and exit codes, or services in this
 //! process; each pod on a loopback address of its own, each probe over a real socket.
-//!
-//! The [`ContainerRuntime`] does what a node's kubelet does below the level of the pod: it starts
-//! one run of a container, probes it, stops it on order, and reports what happens. When to run a
-//! container again is for the kubelet to decide.
-//!
-//! # What is as on a node
-//! - preStop, then SIGTERM to the first process, then, when the grace period is over, SIGKILL to
-//!   everything in the container; at least 2 s between the two signals.
-//! - Startup, readiness and liveness probes with their thresholds and delays; readiness goes on
-//!   after the order to stop, the others do not.
-//! - The environment is the image's and the pod's, not this process's (except `PATH` and `TMPDIR`).
-//!
-//! # What is not
-//! - There is no isolation: all containers see this machine's files, processes and network.
-//!   Volumes, security contexts and resource limits have no effect.
-//! - A redirect answers a probe; it is not followed.
-//! - Everything takes real time; tokio's paused time does not fit.
-//!
-//! # Guarantees
-//! No process outlives the runtime: neither its drop, nor the end of the tokio runtime, nor the
-//! death of this process by a signal (a shell at the other end of a pipe sees to the last).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -66,7 +45,32 @@ use crate::image::Image;
 use crate::kubelet::ContainerId;
 use crate::probe::{Checks, Target};
 
-/// Runs containers. See the [module documentation](self) for what it does and does not do.
+/// Runs containers that are real: child processes, or services in this process.
+///
+/// A [`Cluster`](crate::Cluster) has one for its images of these kinds; it can be used alone too.
+///
+/// Does what a node's kubelet does below the level of the pod: it starts
+/// one run of a container, probes it, stops it on order, and reports what happens. When to run a
+/// container again is for the kubelet to decide.
+///
+/// # What is as on a node
+/// - preStop, then SIGTERM to the first process, then, when the grace period is over, SIGKILL to
+///   everything in the container; at least 2 s between the two signals.
+/// - Startup, readiness and liveness probes with their thresholds and delays; readiness goes on
+///   after the order to stop, the others do not.
+/// - The environment is the image's and the pod's, not this process's (except `PATH` and `TMPDIR`).
+///
+/// # What is not
+/// - There is no isolation: all containers see this machine's files, processes and network.
+///   Volumes, security contexts and resource limits have no effect.
+/// - A redirect answers a probe; it is not followed.
+/// - Until a startup or readiness probe first passes it is tried between its periods too, after
+///   20 ms, 40 ms and so on; such a try counts only when it passes.
+/// - Everything takes real time; tokio's paused time does not fit.
+///
+/// # Guarantees
+/// No process outlives the runtime: neither its drop, nor the end of the tokio runtime, nor the
+/// death of this process by a signal (a shell at the other end of a pipe sees to the last).
 pub struct ContainerRuntime {
     events: Sink,
     entries: Mutex<BTreeMap<ContainerId, Entry>>,

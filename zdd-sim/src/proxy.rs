@@ -1,27 +1,4 @@
-//! A data plane on real sockets: one listener per Service port, which does per
-//! TCP connection what kube-proxy does per connection-tracking entry.
-//!
-//! - Each new connection takes a random endpoint from the routes of that moment; a connection
-//!   that exists stays on its backend until one side ends it, whatever the table says later.
-//! - A backend that refuses is a refusal for the client. The proxy never tries another one:
-//!   a data plane that retries would hide the loss that it is here to count.
-//! - A half-close is passed on as a half-close, and a reset as a reset.
-//!
-//! The routes come from [`Cluster::routes`](crate::Cluster::routes): they lag behind the
-//! EndpointSlices as the cluster's data plane does, and stand still when it is frozen.
-//!
-//! # Cost
-//! `cargo bench -p zdd-sim --bench proxy`, on two cores of a virtual machine that other work also
-//! used: per request 20 to 24 us of processor time over keep-alive connections at 3,000 requests
-//! per second (10 to 13 us when saturated), and 62 to 80 us with a fresh connection for each. So
-//! half a core carries some 20,000 requests per second of the former or 6,000 of the latter. At
-//! 3,000 per second the median rose by 0.07 ms over keep-alive connections and by 0.18 ms over
-//! fresh ones.
-//!
-//! # Limits
-//! One difference to kube-proxy cannot be helped in user space: the client's handshake completes
-//! before the backend is asked. Where a node would answer the SYN with a refusal, the client here
-//! sees an accepted connection that is reset at once.
+//! A data plane on real sockets, for pods that are real.
 
 use std::fmt;
 use std::io;
@@ -68,9 +45,58 @@ pub enum ProxyError {
     },
 }
 
-/// Forwards the connections of Services to their pods.
+/// Forwards the connections of Services to their pods: one listener per Service port, which does
+/// per TCP connection what kube-proxy does per connection-tracking entry.
 ///
-/// Dropping it closes all listeners and resets all connections.
+/// - Each new connection takes a random endpoint from the routes of that moment; a connection
+///   that exists stays on its backend until one side ends it, whatever the table says later.
+/// - A backend that refuses is a refusal for the client. The proxy never tries another one:
+///   a data plane that retries would hide the loss that it is here to count.
+/// - A half-close is passed on as a half-close, and a reset as a reset.
+///
+/// The routes come from [`Cluster::routes`](crate::Cluster::routes): they lag behind the
+/// EndpointSlices as the cluster's data plane does, and stand still when it is frozen.
+///
+/// # Cost
+/// `cargo bench -p zdd-sim --bench proxy`, on two cores of a virtual machine that other work also
+/// used: per request 20 to 24 us of processor time over keep-alive connections at 3,000 requests
+/// per second (10 to 13 us when saturated), and 62 to 80 us with a fresh connection for each. So
+/// half a core carries some 20,000 requests per second of the former or 6,000 of the latter. At
+/// 3,000 per second the median rose by 0.07 ms over keep-alive connections and by 0.18 ms over
+/// fresh ones.
+///
+/// # Limits
+/// One difference to kube-proxy cannot be helped in user space: the client's handshake completes
+/// before the backend is asked. Where a node would answer the SYN with a refusal, the client here
+/// sees an accepted connection that is reset at once.
+///
+/// # Cancel safety
+/// Dropping it closes all listeners and resets all connections of clients.
+///
+/// # Examples
+/// ```
+/// use zdd_sim::{Cluster, Images, Proxy, ServiceImage, ServicePort};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let image = ServiceImage::new(|listener: tokio::net::TcpListener, pod| async move {
+///     // A real service would serve here, until `pod.shutdown` is cancelled and it has drained.
+///     pod.shutdown.cancelled().await;
+///     drop(listener);
+///     Ok(())
+/// });
+/// let cluster = Cluster::builder().images(Images::new().with("web:1", image)).build();
+/// let proxy = Proxy::new(cluster.routes());
+/// let web = ServicePort::new("default", "web", "http");
+/// let address = proxy.listen(web.clone(), "127.0.0.1:0".parse()?)?;
+///
+/// // Without pods, a connection to `address` is reset and counted.
+/// let client = tokio::net::TcpStream::connect(address).await?;
+/// assert!(client.readable().await.is_ok() && client.try_read(&mut [0]).is_err());
+/// assert_eq!(proxy.counts().of(&web).no_endpoint, 1);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Proxy {
     routes: watch::Receiver<Arc<Routes>>,
     counters: counts::Counters,
