@@ -16,7 +16,19 @@ const ALONE: &[(&str, &[&str])] = &[
     ("zdd-core", &[""]),
     ("zdd-strategies", &["", "--all-features"]),
     ("zdd-load", &["", "--all-features"]),
-    ("zdd-shutdown", &["", "--no-default-features", "--all-features"]),
+    (
+        "zdd-shutdown",
+        &[
+            "--no-default-features",
+            "",
+            "--features hyper",
+            "--features axum",
+            "--features tls",
+            "--features tonic",
+            "--features systemd",
+            "--all-features",
+        ],
+    ),
 ];
 
 /// The same for crates that need a version of the Kubernetes API.
