@@ -27,6 +27,7 @@ mod service;
 mod shape;
 mod status;
 mod strategic;
+mod validate;
 mod watch;
 mod write;
 

@@ -362,6 +362,7 @@ enum FieldReason {
     Duplicate,
     Forbidden,
     Invalid,
+    NotFound,
     NotSupported,
     Required,
     TooLong,
@@ -373,6 +374,7 @@ impl FieldReason {
             Self::Duplicate => "FieldValueDuplicate",
             Self::Forbidden => "FieldValueForbidden",
             Self::Invalid => "FieldValueInvalid",
+            Self::NotFound => "FieldValueNotFound",
             Self::NotSupported => "FieldValueNotSupported",
             Self::Required => "FieldValueRequired",
             Self::TooLong => "FieldValueTooLong",
@@ -409,6 +411,12 @@ impl FieldError {
     pub fn duplicate(field: impl Into<String>, value: &Value) -> Self {
         let reason = FieldReason::Duplicate;
         Self::with_value(reason, "Duplicate value", field.into(), value, "")
+    }
+
+    /// The value names something that is not there.
+    #[must_use]
+    pub fn not_found(field: impl Into<String>, value: &Value) -> Self {
+        Self::with_value(FieldReason::NotFound, "Not found", field.into(), value, "")
     }
 
     /// The value is none of the known ones.

@@ -11,7 +11,7 @@ use super::patch::PatchKind;
 use super::request::Call;
 use super::resource::Resource;
 use super::status::{ApiStatus, FieldError};
-use super::{Caller, Core, apply, defaults, service, shape};
+use super::{Caller, Core, apply, defaults, service, shape, validate};
 use crate::collection::Collection;
 use crate::object::Object;
 use crate::store::{Part, Store, StoreError};
@@ -76,6 +76,8 @@ impl Core {
                 object["metadata"]["name"] = generate(store, &prefix).into();
             }
             attempts -= 1;
+            validate::check(resource, &object, None)?;
+            self.admission.review(store, resource.collection(), &mut object)?;
             let name = object.name().to_owned();
             let place = (object.namespace(), name.as_str());
             if store.get(resource.collection(), place.0, place.1).is_some() {
@@ -84,7 +86,6 @@ impl Core {
                 }
                 return Err(ApiStatus::already_exists(resource.group_resource(), &name));
             }
-            self.admission.review(store, resource.collection(), &mut object)?;
             let created = run(store, call, |store| {
                 store.create(&caller.actor, resource.collection(), object)
             });
@@ -206,6 +207,7 @@ pub(crate) fn overwrite(
     };
     if part == Part::Main {
         complete(store, call, &mut object, Some(old))?;
+        validate::check(resource, &object, Some(old))?;
     } else {
         fit(call, &mut object)?;
     }

@@ -10,6 +10,7 @@ mod faults;
 mod list;
 mod patch;
 mod scale;
+mod validate;
 mod watch;
 
 use std::sync::{Arc, Mutex};

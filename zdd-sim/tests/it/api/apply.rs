@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 
 use super::{Bed, deployment_json, refusal, told};
 
-fn config(spec: Value) -> Patch<Value> {
+fn config(spec: impl Into<Value>) -> Patch<Value> {
     Patch::Apply(json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": { "name": "web" },
-        "spec": spec,
+        "spec": spec.into(),
     }))
 }
 
