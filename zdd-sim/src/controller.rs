@@ -5,14 +5,19 @@
 //! the delay after which a controller looks, and by pausing it.
 
 pub(crate) mod context;
+pub(crate) mod daemon_set;
 pub(crate) mod deployment;
 pub(crate) mod endpoint_slice;
+pub(crate) mod garbage;
+pub(crate) mod history;
 pub(crate) mod index;
 pub(crate) mod meta;
+pub(crate) mod namespace;
 pub(crate) mod pods;
 pub(crate) mod queue;
 pub(crate) mod replica_set;
 pub(crate) mod scheduler;
+pub(crate) mod stateful_set;
 
 use std::fmt;
 use std::time::Duration;
@@ -21,32 +26,40 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum Controller {
+    /// Keeps one pod of a DaemonSet on each node.
+    DaemonSet,
     /// Rolls Deployments by scaling their ReplicaSets.
     Deployment,
     /// Writes the EndpointSlices of Services.
     EndpointSlice,
+    /// Removes objects whose owner is gone.
+    GarbageCollector,
     /// Runs the containers of pods.
     Kubelet,
+    /// Fills new namespaces and empties deleted ones.
+    Namespace,
     /// Creates and deletes the pods of ReplicaSets.
     ReplicaSet,
     /// Binds pods to nodes.
     Scheduler,
+    /// Creates and replaces the pods of StatefulSets in order.
+    StatefulSet,
 }
 
 impl Controller {
-    /// All controllers.
-    pub const ALL: &[Self] =
-        &[Self::Deployment, Self::EndpointSlice, Self::Kubelet, Self::ReplicaSet, Self::Scheduler];
-
     /// Returns the name under which the controller writes.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::DaemonSet => "daemonset-controller",
             Self::Deployment => "deployment-controller",
             Self::EndpointSlice => "endpointslice-controller",
+            Self::GarbageCollector => "generic-garbage-collector",
             Self::Kubelet => "kubelet",
+            Self::Namespace => "namespace-controller",
             Self::ReplicaSet => "replicaset-controller",
             Self::Scheduler => "default-scheduler",
+            Self::StatefulSet => "statefulset-controller",
         }
     }
 }

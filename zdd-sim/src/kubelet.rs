@@ -119,7 +119,9 @@ impl Kubelet {
             RuntimeEvent::Exited { code } => {
                 let started = match &container.state {
                     State::Running { started } => started.clone(),
-                    State::Ended { .. } | State::Starting | State::Waiting { .. } => time.into(),
+                    State::Ended { .. } | State::Starting { .. } | State::Waiting { .. } => {
+                        time.into()
+                    }
                 };
                 container.ready = false;
                 container.state = State::Ended { code, started, finished: time.into() };
@@ -132,7 +134,7 @@ impl Kubelet {
                 pod.notes.push((Note::Normal(reason), message));
             }
             RuntimeEvent::Ready => container.ready = true,
-            RuntimeEvent::Started => container.state = State::Running { started: time.into() },
+            RuntimeEvent::Started => container.begin(time),
             RuntimeEvent::Unready => container.ready = false,
             RuntimeEvent::Warned { reason, message } => {
                 pod.notes.push((Note::Warning(reason), message));

@@ -11,7 +11,10 @@ use crate::controller::context::{Admission, Context};
 use crate::controller::index::Index;
 use crate::controller::queue::{Queue, Task};
 use crate::controller::scheduler::Scheduler;
-use crate::controller::{Controller, Next, deployment, endpoint_slice, replica_set};
+use crate::controller::{
+    Controller, Next, daemon_set, deployment, endpoint_slice, garbage, namespace, replica_set,
+    stateful_set,
+};
 use crate::dataplane::DataPlane;
 use crate::dataplane::servers::Servers;
 use crate::image::{Images, RuntimeKind, Span};
@@ -49,13 +52,12 @@ impl Engine {
         let mut kubelet = Kubelet::new(images);
         let simulated = Simulated::new(reports.clone(), servers.clone(), seed ^ 1);
         kubelet.add_runtime(RuntimeKind::Simulated, Box::new(simulated));
-        let actors = Controller::ALL.iter().map(|each| (*each, Arc::from(each.name())));
         Self {
             seen: 0,
             index: Index::default(),
             queue: Queue::new(seed ^ 2),
             failures: HashMap::new(),
-            actors: actors.collect(),
+            actors: BTreeMap::new(),
             plane: DataPlane::new(latencies.lag(), servers.clone(), seed ^ 3),
             latencies,
             admission,
@@ -175,6 +177,10 @@ impl Engine {
         endpoint_slice::observe(entry, store, index, &mut |place| {
             push(Controller::EndpointSlice, place);
         });
+        stateful_set::observe(entry, store, &mut |place| push(Controller::StatefulSet, place));
+        daemon_set::observe(entry, store, &mut |place| push(Controller::DaemonSet, place));
+        garbage::observe(entry, index, &mut |place| push(Controller::GarbageCollector, place));
+        namespace::observe(entry, &mut |place| push(Controller::Namespace, place));
         scheduler.observe(entry, store, &mut |place| push(Controller::Scheduler, place));
         Kubelet::observe(entry, &mut |place| push(Controller::Kubelet, place));
         plane.observe(entry, store, now);
@@ -191,18 +197,24 @@ impl Engine {
     }
 
     fn reconcile(&mut self, store: &mut Store, task: Task, now: Instant) {
+        let name = task.controller.name();
+        let actor = self.actors.entry(task.controller).or_insert_with(|| Arc::from(name));
         let mut context = Context {
             store,
             index: &self.index,
             admission: self.admission.as_deref(),
-            actor: &self.actors[&task.controller],
+            actor,
             now,
             writes_events: self.writes_events,
         };
         let ctx = &mut context;
         let next = match task.controller {
+            Controller::DaemonSet => daemon_set::reconcile(ctx, &task.place),
             Controller::Deployment => Next::after(deployment::reconcile(ctx, &task.place)),
             Controller::EndpointSlice => endpoint_slice::reconcile(ctx, &task.place),
+            Controller::GarbageCollector => garbage::reconcile(ctx, &task.place),
+            Controller::Namespace => namespace::reconcile(ctx, &task.place),
+            Controller::StatefulSet => stateful_set::reconcile(ctx, &task.place),
             Controller::Kubelet => self.kubelet.reconcile(ctx, &task.place),
             Controller::ReplicaSet => replica_set::reconcile(ctx, &task.place),
             Controller::Scheduler => self.scheduler.reconcile(ctx, &task.place),

@@ -17,6 +17,7 @@ type Label = (String, String, String);
 /// because their order is not deterministic.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
+    by_uid: HashMap<String, (Collection, Place)>,
     owned: HashMap<String, BTreeSet<(Collection, Place)>>,
     orphans: HashMap<(Collection, String), BTreeSet<String>>,
     pods: HashMap<Label, BTreeSet<String>>,
@@ -45,6 +46,11 @@ impl Index {
         if !deleted {
             self.add(&entry.collection, &entry.object);
         }
+    }
+
+    /// Returns where the object with a uid is.
+    pub(crate) fn find(&self, uid: &str) -> Option<&(Collection, Place)> {
+        self.by_uid.get(uid)
     }
 
     /// Lists the objects of any kind that name `uid` as an owner.
@@ -84,6 +90,7 @@ impl Index {
 
     fn add(&mut self, collection: &Collection, object: &Arc<Value>) {
         let place = (object.namespace().to_owned(), object.name().to_owned());
+        self.by_uid.insert(object.uid().to_owned(), (collection.clone(), place.clone()));
         for owner in owners(object) {
             let entry = (collection.clone(), place.clone());
             self.owned.entry(owner.to_owned()).or_default().insert(entry);
@@ -99,6 +106,7 @@ impl Index {
 
     fn remove(&mut self, collection: &Collection, object: &Arc<Value>) {
         let place = (object.namespace().to_owned(), object.name().to_owned());
+        self.by_uid.remove(object.uid());
         for owner in owners(object) {
             let entry = (collection.clone(), place.clone());
             if let Some(all) = self.owned.get_mut(owner) {

@@ -19,8 +19,8 @@ pub(super) enum State {
     Ended { code: i32, started: Value, finished: Value },
     /// Its process runs.
     Running { started: Value },
-    /// The runtime was asked to start it.
-    Starting,
+    /// The runtime was asked to start it; until it runs, the status shows what was before.
+    Starting { shown: Value },
     /// It waits to be started; `until` is the next try.
     Waiting { reason: &'static str, message: String, until: Instant },
 }
@@ -31,7 +31,10 @@ pub(super) struct Container {
     pub(super) image: String,
     pub(super) state: State,
     pub(super) ready: bool,
+    /// How often it was started again, as the status shows it.
     pub(super) restarts: u32,
+    /// How often its process ran.
+    pub(super) runs: u32,
     /// `lastState`, null before the first end.
     pub(super) last: Value,
     pub(super) runtime: Option<RuntimeKind>,
@@ -51,6 +54,7 @@ impl Container {
             },
             ready: false,
             restarts: 0,
+            runs: 0,
             last: Value::Null,
             runtime: None,
             back_off: BackOff::default(),
@@ -60,25 +64,36 @@ impl Container {
 
     /// Tells whether a process exists or is about to.
     pub(super) fn is_alive(&self) -> bool {
-        matches!(self.state, State::Running { .. } | State::Starting)
+        matches!(self.state, State::Running { .. } | State::Starting { .. })
     }
 
     pub(super) fn wait(&mut self, reason: &'static str, message: String, until: Instant) {
         self.state = State::Waiting { reason, message, until };
     }
 
-    pub(super) fn status(&self) -> Value {
-        let state = match &self.state {
+    /// Notes that its process runs.
+    pub(super) fn begin(&mut self, time: &str) {
+        self.restarts = self.runs;
+        self.runs += 1;
+        self.state = State::Running { started: time.into() };
+    }
+
+    /// Returns `state` as the status shows it.
+    pub(super) fn shown(&self) -> Value {
+        match &self.state {
             State::Ended { code, started, finished } => ended(*code, started, finished),
             State::Running { started } => json!({"running": {"startedAt": started}}),
-            State::Starting => json!({"waiting": {"reason": "ContainerCreating"}}),
+            State::Starting { shown } => shown.clone(),
             State::Waiting { reason, message, .. } if message.is_empty() => {
                 json!({"waiting": {"reason": reason}})
             }
             State::Waiting { reason, message, .. } => {
                 json!({"waiting": {"reason": reason, "message": message}})
             }
-        };
+        }
+    }
+
+    pub(super) fn status(&self) -> Value {
         let last = if self.last.is_null() { json!({}) } else { self.last.clone() };
         json!({
             "name": &*self.name,
@@ -87,7 +102,7 @@ impl Container {
             "ready": self.ready,
             "started": matches!(self.state, State::Running { .. }),
             "restartCount": self.restarts,
-            "state": state,
+            "state": self.shown(),
             "lastState": last,
         })
     }

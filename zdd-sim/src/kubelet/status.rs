@@ -36,7 +36,7 @@ pub(super) struct Facts<'a> {
 fn phase(pod: &Value, containers: &[Container]) -> &'static str {
     let ended = |container: &Container| match container.state {
         State::Ended { code, .. } => Some(code),
-        State::Running { .. } | State::Starting | State::Waiting { .. } => None,
+        State::Running { .. } | State::Starting { .. } | State::Waiting { .. } => None,
     };
     let codes: Vec<i32> = containers.iter().filter_map(ended).collect();
     let restarts = pod.text("/spec/restartPolicy").unwrap_or("Always");
@@ -46,8 +46,8 @@ fn phase(pod: &Value, containers: &[Container]) -> &'static str {
         return if failed { "Failed" } else { "Succeeded" };
     }
     let waiting = |container: &Container| {
-        let never_ran = container.restarts == 0 && container.last.is_null();
-        matches!(container.state, State::Starting | State::Waiting { .. }) && never_ran
+        let is_waiting = matches!(container.state, State::Starting { .. } | State::Waiting { .. });
+        is_waiting && container.runs == 0
     };
     if containers.iter().any(waiting) { "Pending" } else { "Running" }
 }

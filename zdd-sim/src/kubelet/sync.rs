@@ -102,6 +102,10 @@ impl Kubelet {
                 }
                 container.last = ended(*code, started, finished);
                 let wait = container.back_off.fail(self.now);
+                if wait.is_zero() {
+                    self.start(ctx, object, pod, index);
+                    continue;
+                }
                 let message = format!(
                     "back-off {} restarting failed container={} pod={}_{}({})",
                     go_duration(wait),
@@ -110,11 +114,8 @@ impl Kubelet {
                     object.namespace(),
                     object.uid(),
                 );
-                if !wait.is_zero() {
-                    ctx.event(object, Note::Warning("BackOff"), &message);
-                }
+                ctx.event(object, Note::Warning("BackOff"), &message);
                 container.wait("CrashLoopBackOff", message, self.now + wait);
-                container.restarts += 1;
             }
             if let State::Waiting { until, .. } = &container.state
                 && *until <= self.now
@@ -149,9 +150,9 @@ impl Kubelet {
             }
         };
         container.runtime = Some(kind);
-        container.state = State::Starting;
+        container.state = State::Starting { shown: container.shown() };
         let id = ContainerId { pod: Arc::clone(&pod.uid), container: Arc::clone(&container.name) };
-        let restarts = container.restarts;
+        let restarts = container.runs;
         runtime.start(Start { id, pod: object, image: &image, ip, restarts });
     }
 
@@ -225,7 +226,7 @@ impl Pod {
         }
         let waits = self.containers.iter().filter_map(|container| match container.state {
             State::Waiting { until, .. } => Some(until),
-            State::Ended { .. } | State::Running { .. } | State::Starting => None,
+            State::Ended { .. } | State::Running { .. } | State::Starting { .. } => None,
         });
         waits.min()
     }

@@ -6,7 +6,10 @@
 )]
 
 mod api;
+mod daemon_set;
 mod deployment;
+mod garbage;
+mod kubelet;
 #[cfg(feature = "process")]
 mod process;
 #[cfg(feature = "process")]
@@ -15,6 +18,7 @@ mod proxy;
 mod real_pods;
 #[cfg(feature = "process")]
 mod real_rollout;
+mod stateful_set;
 mod support;
 #[cfg(feature = "process")]
 mod web;
