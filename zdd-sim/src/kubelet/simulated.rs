@@ -102,7 +102,7 @@ impl Simulated {
         }
     }
 
-    fn serve(&mut self, id: &ContainerId, now: Instant) {
+    fn serve(&self, id: &ContainerId, now: Instant) {
         let Some(container) = self.containers.get(id) else { return };
         let server = match container.behaviour.answers {
             Answers::Errors(per_mille) => Server::Errors(per_mille.min(1000)),

@@ -40,7 +40,7 @@ fn set_image(running: &Running, image: &str) {
 
 fn strategy(surge: impl Into<Value>, unavailable: impl Into<Value>) -> impl FnOnce(&mut Value) {
     let rolling = json!({"maxSurge": surge.into(), "maxUnavailable": unavailable.into()});
-    |object| object["spec"]["strategy"] = json!({"rollingUpdate": rolling})
+    move |object| object["spec"]["strategy"] = json!({"rollingUpdate": rolling})
 }
 
 /// Writes each change of a ReplicaSet's wanted size since a revision.
@@ -53,7 +53,8 @@ fn scalings(running: &Running, since: u64) -> String {
             }
             let size = entry.object.int("/spec/replicas");
             let before = entry.before.as_ref().and_then(|before| before.int("/spec/replicas"));
-            if size != before {
+            // A ReplicaSet that begins without pods is no scaling.
+            if size.unwrap_or_default() != before.unwrap_or_default() {
                 let revision = entry.object.annotation(REVISION).unwrap();
                 let (from, to) = (before.unwrap_or_default(), size.unwrap_or_default());
                 writeln!(text, "rev {revision}: {from} -> {to}").unwrap();
@@ -117,7 +118,14 @@ async fn six_replicas_with_surge_two_and_none_unavailable() {
     let since = revision(&running);
     set_image(&running, "web:2");
     running.complete("web").await;
-    insta::assert_snapshot!(scalings(&running, since), @"");
+    insta::assert_snapshot!(scalings(&running, since), @"
+    rev 2: 0 -> 2
+    rev 1: 6 -> 4
+    rev 2: 2 -> 4
+    rev 1: 4 -> 2
+    rev 2: 4 -> 6
+    rev 1: 2 -> 0
+    ");
     assert_eq!(extremes(&running, since), (6, 8));
 }
 
@@ -127,7 +135,16 @@ async fn without_surge_old_pods_go_first() {
     let since = revision(&running);
     set_image(&running, "web:2");
     running.complete("web").await;
-    insta::assert_snapshot!(scalings(&running, since), @"");
+    insta::assert_snapshot!(scalings(&running, since), @"
+    rev 1: 4 -> 3
+    rev 2: 0 -> 1
+    rev 1: 3 -> 2
+    rev 2: 1 -> 2
+    rev 1: 2 -> 1
+    rev 2: 2 -> 3
+    rev 1: 1 -> 0
+    rev 2: 3 -> 4
+    ");
     assert_eq!(extremes(&running, since), (3, 4));
 }
 
@@ -223,7 +240,10 @@ async fn a_scale_in_the_middle_keeps_the_share_of_both_versions() {
     set(&running, "/spec/replicas", 15);
     running.until(MINUTES, |running| running.list(&Collection::PODS).len() >= 18).await;
     // The documentation's own example: 8 + 5 of 13 become 11 + 7 of 18.
-    insta::assert_snapshot!(scalings(&running, since), @"");
+    insta::assert_snapshot!(scalings(&running, since), @"
+    rev 1: 8 -> 11
+    rev 2: 5 -> 7
+    ");
 }
 
 #[tokio::test(start_paused = true)]
@@ -295,7 +315,12 @@ async fn the_conditions_of_a_rollout_follow_each_other() {
             is_complete(&object) && line.contains("NewReplicaSetAvailable")
         })
         .await;
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @"
+    Available=- -, Progressing=- -
+    Available=False MinimumReplicasUnavailable, Progressing=True NewReplicaSetCreated
+    Available=False MinimumReplicasUnavailable, Progressing=True ReplicaSetUpdated
+    Available=True MinimumReplicasAvailable, Progressing=True NewReplicaSetAvailable
+    ");
 }
 
 #[tokio::test(start_paused = true)]

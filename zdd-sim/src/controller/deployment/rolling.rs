@@ -6,17 +6,35 @@ use super::replica_sets::Missing;
 use super::spec::Spec;
 use super::{Rollout, Which, count, replicas};
 
+/// The first wait of the work queue's rate limiter.
+const STALE_RETRY: Duration = Duration::from_millis(5);
+
 impl Rollout<'_, '_> {
     /// Takes one step of a rolling update: grow the new ReplicaSet, or else shrink the old ones.
     pub(super) fn roll(&mut self) -> Option<Duration> {
         self.sync_revision(Missing::Create);
-        if self.grow_new() || self.shrink_old() {
+        if self.grow_new() {
+            return self.sync_rollout_status();
+        }
+        if self.room() > 0 && self.counts_are_stale() {
+            // The real controller fails here and tries again: a ReplicaSet that was just scaled
+            // still counts the pods that it lost, and they would be taken away twice.
+            return Some(STALE_RETRY);
+        }
+        if self.shrink_old() {
             return self.sync_rollout_status();
         }
         if self.is_complete(&self.deployment["status"]) {
             self.clean_up();
         }
         self.sync_rollout_status()
+    }
+
+    /// Tells whether a ReplicaSet that would shrink has more pods available than it wants.
+    fn counts_are_stale(&self) -> bool {
+        self.old
+            .iter()
+            .any(|set| replicas(set) > 0 && count(set, "availableReplicas") > replicas(set))
     }
 
     fn grow_new(&mut self) -> bool {
@@ -35,20 +53,29 @@ impl Rollout<'_, '_> {
     }
 
     fn shrink_old(&mut self) -> bool {
-        let Some(new) = &self.new else { return false };
-        if self.old.iter().all(|set| replicas(set) == 0) {
-            return false;
-        }
-        let total: i64 = self.all().map(|set| replicas(set)).sum();
-        let floor = self.spec.replicas - self.spec.max_unavailable;
-        let starting = replicas(new) - count(new, "availableReplicas");
-        let room = total - floor - starting;
+        let room = self.room();
         if room <= 0 {
             return false;
         }
         let unhealthy = self.remove_unhealthy(room);
-        let healthy = self.shrink_healthy(floor);
+        let healthy = self.shrink_healthy(self.floor());
         unhealthy + healthy > 0
+    }
+
+    /// How many old pods may go, when the new ones that are not available yet count for nothing.
+    fn room(&self) -> i64 {
+        let Some(new) = self.new.as_ref().filter(|_| self.old.iter().any(|s| replicas(s) > 0))
+        else {
+            return 0;
+        };
+        let total: i64 = self.all().map(|set| replicas(set)).sum();
+        let starting = replicas(new) - count(new, "availableReplicas");
+        total - self.floor() - starting
+    }
+
+    /// How many pods must stay available.
+    fn floor(&self) -> i64 {
+        self.spec.replicas - self.spec.max_unavailable
     }
 
     /// Old pods that are not available go first: losing them loses nothing.
