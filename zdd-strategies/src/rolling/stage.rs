@@ -9,7 +9,7 @@ use zdd_core::{
     Amount, Decision, Milestone, Observation, Settings, Step, Wait, Workload, WorkloadKind, later,
 };
 
-use super::{Rolling, watched};
+use super::{CONVERGED, Rolling, watched};
 
 /// The first pods are there and available.
 const STAGED: Milestone = Milestone::new("staged");
@@ -40,8 +40,11 @@ impl Rolling {
         workload: &Workload,
         until: Option<Timestamp>,
     ) -> Option<Decision> {
-        // Nothing was set: there is nothing to stage.
+        // Nothing was set, so there is nothing to stage; or all pods have followed already.
         seen.state().template.as_ref()?;
+        if seen.reached(&CONVERGED).is_some() {
+            return None;
+        }
         let stage = self.config.stage?;
         let first = self.staged_pods(workload)?;
         if seen.reached(&BAKED).is_some() {
@@ -84,9 +87,7 @@ impl Rolling {
         }
         let settings = self.settings(seen.kind());
         let widen = Step::SetTemplate { template: workload.template.clone(), settings };
-        // Once the knobs are given back they must not be set again.
-        let over = seen.is_complete() && !workload.paused;
-        (!over && !widen.holds(seen.snapshot())).then_some(Decision::Apply(widen))
+        (!widen.holds(seen.snapshot())).then_some(Decision::Apply(widen))
     }
 
     /// Returns how many pods the stage has; `None` without a stage, or when it would be all pods.

@@ -91,6 +91,8 @@ impl Scene {
             Step::SetPartition { partition } => workload.settings.partition = Some(partition),
             Step::RestoreSettings { settings } => {
                 workload.settings = settings.or(&workload.settings);
+                // The controller has not looked at it yet.
+                workload.completion = Completion::Unobserved;
             }
             Step::SetTemplate { template, settings } => {
                 workload.template = template;
@@ -173,11 +175,22 @@ impl Scene {
         decision
     }
 
-    /// Lets the driver act on decisions that need nobody else, and returns the next other one.
+    /// Lets the driver act on decisions that need nobody else, and the controller look at what was
+    /// written; returns the next other decision.
     #[track_caller]
     pub(crate) fn settle_with(&mut self, strategy: &impl DeploymentStrategy) -> Decision {
+        let mut decisions = 0;
         loop {
-            match self.ask(strategy) {
+            decisions += 1;
+            assert!(decisions < 50, "the strategy goes round in circles");
+            let decision = self.ask(strategy);
+            if matches!(decision, Decision::Wait(_))
+                && self.workload().completion == Completion::Unobserved
+            {
+                self.settle();
+                continue;
+            }
+            match decision {
                 Decision::Reach(milestone) => self.record(Event::Reached(milestone)),
                 Decision::Apply(step) => self.perform(step),
                 decision @ (Decision::Finish | Decision::RollBack(_) | Decision::Wait(_)) => {
