@@ -82,6 +82,7 @@ async fn deploy(place: &Place, pods: &Pods, args: &Args) -> anyhow::Result<ExitC
         print!("{}", rollout.plan().await?);
         return Ok(ExitCode::SUCCESS);
     }
+    reachable(place).await?;
     let loads = start_load(place, args)?;
     let meters = loads.iter().map(Running::meter).collect();
     let handle = rollout.handle();
@@ -121,6 +122,22 @@ async fn serving(client: &Client, args: &Args) -> anyhow::Result<()> {
         .with_context(|| format!("version 1 did not serve within {UP_WITHIN:?}"))?
         .context("failed to watch version 1 start")?;
     Ok(())
+}
+
+/// Waits until the data plane knows the Service: requests before that say nothing about a rollout.
+async fn reachable(place: &Place) -> anyhow::Result<()> {
+    let Some(endpoints) = &place.load else { return Ok(()) };
+    let answered = async {
+        loop {
+            let probe = Load::new(endpoints.clone()).mode(Mode::Fresh).rate(100).total(20);
+            let report = probe.max_duration(UP_WITHIN).start()?.finish().await;
+            if report.failed == 0 {
+                return Ok(());
+            }
+        }
+    };
+    let limit = format!("version 1 could not be reached within {UP_WITHIN:?}");
+    tokio::time::timeout(UP_WITHIN, answered).await.context(limit)?
 }
 
 /// Half of the requests over connections that are kept, half over new ones.
