@@ -11,7 +11,9 @@ mod calls;
 mod convert;
 mod defaults;
 mod delete;
+mod discovery;
 mod error;
+mod eviction;
 mod fields;
 mod managed;
 mod patch;
@@ -198,7 +200,9 @@ impl ApiServer {
     ) -> Reply {
         let reply = route.and_then(|route| match route {
             Route::Objects(call) => self.objects(&call, parts, body, as_of),
-            Route::Document(_) => Err(ApiStatus::unknown_resource()),
+            Route::Document(path) => {
+                discovery::answer(&self.core.resources(), &path, &parts.headers)
+            }
         });
         reply.unwrap_or_else(|status| reply::refusal(&status))
     }
@@ -222,6 +226,16 @@ impl ApiServer {
         }
         let mut store = lock(&core.store);
         let written = match (call.verb, call.subresource.as_deref()) {
+            (Verb::Create, Some("eviction")) => {
+                return eviction::evict(&mut store, &caller, call, body);
+            }
+            (Verb::Create, Some("binding")) => {
+                return eviction::bind(&mut store, &caller, call, body);
+            }
+            // The logs of pods are where their processes are.
+            (_, Some("binding" | "eviction" | "log")) | (Verb::Create, Some(_)) => {
+                return Err(ApiStatus::method_not_allowed());
+            }
             (_, Some("scale")) => {
                 return scale::answer(&mut store, &caller, call, &parts.headers, body);
             }

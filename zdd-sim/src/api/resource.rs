@@ -142,6 +142,23 @@ impl Resource {
         self.short_names
     }
 
+    /// Returns the groups of resources, such as `all`, under which `kubectl` lists this one too.
+    #[must_use]
+    pub fn categories(&self) -> &'static [&'static str] {
+        let listed = matches!(
+            self.collection.as_str(),
+            "daemonsets.apps"
+                | "deployments.apps"
+                | "horizontalpodautoscalers.autoscaling"
+                | "jobs.batch"
+                | "pods"
+                | "replicasets.apps"
+                | "services"
+                | "statefulsets.apps"
+        );
+        if listed { &["all"] } else { &[] }
+    }
+
     /// Returns the subresources.
     #[must_use]
     pub fn subresources(&self) -> &[&'static str] {
@@ -232,11 +249,6 @@ impl Resources {
         self.0.iter().find(|resource| {
             resource.plural == plural && resource.group == group && resource.version == version
         })
-    }
-
-    /// The resource under whose name a collection is stored.
-    pub(crate) fn of(&self, collection: &Collection) -> Option<&Arc<Resource>> {
-        self.0.iter().find(|resource| &resource.group_resource == collection)
     }
 }
 

@@ -6,6 +6,8 @@ mod apply;
 mod crud;
 mod defaults;
 mod delete;
+mod discovery;
+mod eviction;
 mod faults;
 mod list;
 mod patch;
