@@ -2,18 +2,19 @@
 //!
 //! A count is a set of shards, each on its own cache lines; a thread always
 //! uses the same shard. A shard is an `Arc`, and its reference count *is* the
-//! counter: taking a guard is one atomic increment, dropping it one atomic
-//! decrement, and the guard needs no other pointer to keep its shard alive.
+//! counter: the guard needs no other pointer to keep its shard alive, and
+//! dropping it is one atomic decrement.
 //!
 //! Only the one who waits for zero sums the shards. The sum can be trusted
 //! because of a handshake with the phase, which `tests/loom.rs` checks:
 //!
 //! ```text
-//! request:  increment shard │ fence │ load phase
-//! drainer:  store phase     │ fence │ sum shards
+//! request:  increment shard │ taken += 1 │ load phase
+//! drainer:  store phase     │ load taken │ sum shards
 //! ```
 //!
-//! At least one side sees the other: either the request sees the new phase, or
+//! The two in the middle and the phase are sequentially consistent; a fence
+//! would do as well and costs more. At least one side sees the other: either the request sees the new phase, or
 //! the drainer sees the request. A guard gives back the shard it took, on
 //! whatever thread it is dropped, so that shards never go below zero and a sum
 //! of zero taken after the phase was stored means that no older guard is left.
@@ -46,6 +47,7 @@ impl Signpost {
         }
     }
 
+    #[inline]
     pub(crate) fn phase(&self) -> Phase {
         Phase::from_u8(self.phase.load(atomic::Ordering::SeqCst))
     }
@@ -61,7 +63,19 @@ impl Signpost {
     }
 
     /// Decides whether one response asks its HTTP/1 client to move.
+    #[inline]
     pub(crate) fn wants_close(&self) -> bool {
+        self.is_shutting_down() && self.wants_close_now()
+    }
+
+    /// Reads the phase without decoding it, for the hot path.
+    #[inline]
+    pub(crate) fn is_shutting_down(&self) -> bool {
+        self.phase.load(atomic::Ordering::SeqCst) >= Phase::LameDuck as u8
+    }
+
+    #[cold]
+    fn wants_close_now(&self) -> bool {
         match self.phase() {
             Phase::Starting | Phase::Serving => false,
             Phase::LameDuck => {
@@ -86,6 +100,8 @@ impl fmt::Debug for Signpost {
 #[repr(align(128))]
 struct Shard {
     signpost: Arc<Signpost>,
+    /// Places ever taken; what orders them before the phase is read.
+    taken: atomic::AtomicU64,
     /// Places given back since the shutdown began.
     finished: atomic::AtomicU64,
 }
@@ -111,7 +127,11 @@ impl Counter {
     /// The number of shards must be a power of two.
     pub(crate) fn with_shards(signpost: &Arc<Signpost>, shards: usize) -> Self {
         let shard = |_| {
-            Arc::new(Shard { signpost: Arc::clone(signpost), finished: atomic::AtomicU64::new(0) })
+            Arc::new(Shard {
+                signpost: Arc::clone(signpost),
+                taken: atomic::AtomicU64::new(0),
+                finished: atomic::AtomicU64::new(0),
+            })
         };
         Self { shards: (0..shards).map(shard).collect() }
     }
@@ -123,10 +143,11 @@ impl Counter {
     }
 
     /// Takes a place. What the caller loads afterwards is ordered behind it.
+    #[inline]
     pub(crate) fn enter(&self) -> Place {
-        let place = Place { shard: Arc::clone(&self.shards[slot() & (self.shards.len() - 1)]) };
-        atomic::fence(atomic::Ordering::SeqCst);
-        place
+        let shard = Arc::clone(&self.shards[slot() & (self.shards.len() - 1)]);
+        shard.taken.fetch_add(1, atomic::Ordering::SeqCst);
+        Place { shard }
     }
 
     /// Sums what was given back since the shutdown began.
@@ -137,28 +158,39 @@ impl Counter {
     /// Sums the shards. Exact only when no place is being taken or given back;
     /// zero is exact if the caller stored the phase before.
     pub(crate) fn sum(&self) -> usize {
-        atomic::fence(atomic::Ordering::SeqCst);
-        // One reference of each shard is our own.
-        self.shards.iter().map(|shard| Arc::strong_count(shard) - 1).sum()
+        let count = |shard: &Arc<Shard>| {
+            // Sees the increment of whoever read the phase before it was stored.
+            shard.taken.load(atomic::Ordering::SeqCst);
+            // One reference is our own.
+            Arc::strong_count(shard) - 1
+        };
+        let sum = self.shards.iter().map(count).sum();
+        // What was done under a place is visible once the place is given back.
+        atomic::fence(atomic::Ordering::Acquire);
+        sum
     }
 }
 
 impl Place {
     /// Reads the phase through the place, which needs no other pointer.
-    pub(crate) fn phase(&self) -> Phase {
-        self.shard.signpost.phase()
+    #[cfg(feature = "tower")]
+    #[inline]
+    pub(crate) fn is_shutting_down(&self) -> bool {
+        self.shard.signpost.is_shutting_down()
     }
 
     /// Decides whether the response asks its HTTP/1 client to move.
     #[cfg(feature = "tower")]
+    #[inline]
     pub(crate) fn wants_close(&self) -> bool {
         self.shard.signpost.wants_close()
     }
 }
 
 impl Drop for Place {
+    #[inline]
     fn drop(&mut self) {
-        if self.phase().is_shutting_down() {
+        if self.shard.signpost.is_shutting_down() {
             self.shard.finished.fetch_add(1, atomic::Ordering::Relaxed);
         }
     }

@@ -45,6 +45,7 @@ impl Phase {
 
     /// Returns whether the shutdown has begun.
     #[must_use]
+    #[inline]
     pub fn is_shutting_down(self) -> bool {
         self >= Self::LameDuck
     }
@@ -56,6 +57,7 @@ impl Phase {
     }
 
     /// Reads a phase back from the byte that [`PhaseCell`](crate::shared) stores.
+    #[inline]
     pub(crate) fn from_u8(byte: u8) -> Self {
         Self::ALL.get(usize::from(byte)).copied().unwrap_or(Self::Forced)
     }

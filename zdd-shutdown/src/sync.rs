@@ -4,6 +4,7 @@ use std::cell::Cell;
 pub(crate) use std::sync::{Arc, atomic};
 
 /// Returns a small number that is the thread's own.
+#[inline]
 pub(crate) fn slot() -> usize {
     static NEXT: atomic::AtomicUsize = atomic::AtomicUsize::new(0);
     thread_local! {

@@ -18,7 +18,6 @@ use crate::{
     conn::Conn,
     counter::Place,
     layer::{ask_to_close, is_probe},
-    phase::Phase,
 };
 
 /// Calls the program's service and keeps the books of the connection.
@@ -51,7 +50,7 @@ where
         let place = self.conn.shared.requests.enter();
         self.conn.request_began(&request);
         let ticket = Ticket { place, conn: Arc::clone(&self.conn), responding: false };
-        if ticket.place.phase() >= Phase::LameDuck && !is_probe(&self.conn.shared, &request) {
+        if ticket.place.is_shutting_down() && !is_probe(&self.conn.shared, &request) {
             self.conn.arrive();
         }
         if let (Some(tell), Some(address)) = (self.connect_info, self.conn.peer.address()) {

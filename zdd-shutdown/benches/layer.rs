@@ -1,0 +1,79 @@
+//! What a request pays for being counted.
+//!
+//! `cargo bench -p zdd-shutdown`. Compare the lines with `bare`: the
+//! difference is the price.
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use divan::{Bencher, black_box};
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use tower_layer::Layer;
+use tower_service::Service;
+use zdd_shutdown::Shutdown;
+
+fn main() {
+    divan::main();
+}
+
+/// The least service there is: a response without a body.
+#[derive(Clone)]
+struct Nothing;
+
+struct Empty;
+
+impl Body for Empty {
+    type Data = bytes::Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<bytes::Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
+}
+
+impl Service<Request<()>> for Nothing {
+    type Response = Response<Empty>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Empty>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        ready(Ok(Response::new(Empty)))
+    }
+}
+
+/// Runs one request to the end of its body.
+fn run<S, B>(service: &mut S) -> bool
+where
+    S: Service<Request<()>, Response = Response<B>>,
+    B: Body,
+{
+    let cx = &mut Context::from_waker(Waker::noop());
+    let mut future = std::pin::pin!(service.call(black_box(Request::new(()))));
+    let Poll::Ready(Ok(response)) = future.as_mut().poll(cx) else { return false };
+    let mut body = std::pin::pin!(response.into_body());
+    body.as_mut().poll_frame(cx).is_ready()
+}
+
+#[divan::bench(threads = [1, 2])]
+fn bare(bencher: Bencher<'_, '_>) {
+    bencher.with_inputs(|| Nothing).bench_refs(run);
+}
+
+#[divan::bench(threads = [1, 2])]
+fn with_layer(bencher: Bencher<'_, '_>) {
+    let shutdown = Shutdown::builder().embed().expect("the defaults work");
+    let layer = shutdown.layer();
+    bencher.with_inputs(|| layer.layer(Nothing)).bench_refs(run);
+}
