@@ -13,8 +13,10 @@
 //! drainer:  store phase     │ load taken │ sum shards
 //! ```
 //!
-//! The two in the middle and the phase are sequentially consistent; a fence
-//! would do as well and costs more. At least one side sees the other: either the request sees the new phase, or
+//! The two in the middle and the phase are sequentially consistent. If the
+//! request reads the old phase, its `taken += 1` precedes the drainer's load of
+//! `taken`, which therefore synchronizes with it and sees the increment of the
+//! shard. (A fence would do as well and costs more.) At least one side sees the other: either the request sees the new phase, or
 //! the drainer sees the request. A guard gives back the shard it took, on
 //! whatever thread it is dropped, so that shards never go below zero and a sum
 //! of zero taken after the phase was stored means that no older guard is left.

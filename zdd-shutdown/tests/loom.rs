@@ -1,5 +1,9 @@
 //! Every interleaving of the counter's handshake, by loom.
 //!
+//! Loom takes sequentially consistent accesses for stronger than they are, so
+//! this checks the order of the steps; that their memory orders suffice is
+//! argued in the counter's own documentation.
+//!
 //! The modules under test are included, with loom's types in the place of the
 //! standard library's. That needs no `cfg`, which all dependencies would see.
 
