@@ -32,6 +32,10 @@ struct Note {
     action: &'static str,
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "progress of later releases is not for Events either"
+)]
 fn note(kind: &ProgressKind) -> Option<Note> {
     let note = |kind, reason, action| Some(Note { kind, reason, action });
     match kind {
@@ -43,6 +47,7 @@ fn note(kind: &ProgressKind) -> Option<Note> {
             Outcome::Stuck { .. } => note("Warning", "RolloutStuck", "RollOut"),
             Outcome::Superseded { .. } => note("Normal", "RolloutSuperseded", "RollOut"),
         },
+        // The rest is for those who follow the rollout itself.
         _ => None,
     }
 }

@@ -13,7 +13,7 @@ use crate::requests::{Requests, Run};
 use crate::resource::{self, Resource};
 use crate::snapshot::settings;
 
-pub(crate) use patch::{Fields, fields, guarded, set_template};
+pub(crate) use patch::{Fields, fields, guarded};
 
 /// How often a write is tried again that someone's change of something else got in the way of.
 pub(crate) const TRIES: usize = 5;

@@ -43,7 +43,6 @@ pub(crate) enum What {
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) code: StatusCode,
-    pub(crate) reason: String,
     pub(crate) message: String,
     pub(crate) retry_after: Option<Duration>,
 }
@@ -67,6 +66,12 @@ impl Failure {
     /// The precondition failed, or an object of that name exists already.
     pub(crate) fn is_conflict(&self) -> bool {
         self.has_code(StatusCode::CONFLICT)
+    }
+
+    /// Takes the request for one that had no effect, whatever its verb.
+    pub(crate) fn reading(mut self) -> Self {
+        self.effect = Effect::Read;
+        self
     }
 
     fn kind(&self) -> Kind {
@@ -169,6 +174,75 @@ impl StdError for NoSuccess {
             What::Broken(error) | What::NotSent(error) => Some(&**error),
             What::Unreadable(error) => Some(&**error),
             What::Answered(_) | What::Late(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(effect: Effect, what: What, expected: &str) {
+        let object = "Deployment default/web".to_owned();
+        let error = ClusterError::from(Failure { verb: "patch", object, effect, what });
+        let name = format!("{error:?}");
+        assert!(name.starts_with(expected), "{name}");
+    }
+
+    fn answered(code: u16, message: &str) -> What {
+        let code = StatusCode::from_u16(code).unwrap();
+        What::Answered(Answer { code, message: message.to_owned(), retry_after: None })
+    }
+
+    #[test]
+    fn definite_answers_say_that_nothing_was_written() {
+        for (code, read, write) in [
+            (400, "Refused", "Refused"),
+            (401, "Forbidden", "Forbidden"),
+            (404, "Refused", "Conflict"),
+            (409, "Conflict", "Conflict"),
+            (410, "Unavailable", "Unavailable"),
+            (413, "Refused", "Refused"),
+            (422, "Refused", "Refused"),
+            (429, "Unavailable", "Unavailable"),
+            (503, "Unavailable", "Unavailable"),
+        ] {
+            check(Effect::Read, answered(code, "why"), read);
+            check(Effect::Write, answered(code, "why"), write);
+        }
+    }
+
+    #[test]
+    fn unclear_ends_are_unknown_for_writes_only() {
+        let closed = || kube::Error::Service("connection closed".into());
+        let garbage = || serde_json::from_str::<u8>("{").unwrap_err();
+        for what in [
+            answered(500, "etcdserver: request timed out"),
+            answered(502, ""),
+            answered(504, "timeout"),
+            What::Broken(closed().into()),
+            What::Late(Duration::from_secs(10)),
+        ] {
+            check(Effect::Read, what.clone(), "Unavailable");
+            check(Effect::Write, what, "Unknown");
+        }
+        check(Effect::Write, What::Unreadable(garbage().into()), "Unknown");
+        check(Effect::Read, What::Unreadable(garbage().into()), "Refused");
+        check(Effect::Write, What::NotSent(closed().into()), "Unavailable");
+    }
+
+    #[test]
+    fn a_refusal_by_admission_is_not_one_by_rights() {
+        let rights = "deployments.apps \"web\" is forbidden: User \"ci\" cannot patch resource \
+                      \"deployments\" in API group \"apps\" in the namespace \"default\"";
+        check(Effect::Write, answered(403, rights), "Forbidden");
+        for admission in [
+            "admission webhook \"images.example.com\" denied the request: image is not signed",
+            "pods \"web\" is forbidden: exceeded quota: pods, requested: pods=1, used: pods=6",
+            "pods \"web\" is forbidden: violates PodSecurity \"restricted:latest\"",
+        ] {
+            check(Effect::Write, answered(403, admission), "Refused");
         }
     }
 }

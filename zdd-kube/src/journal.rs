@@ -96,7 +96,10 @@ impl Journal for KubeJournal {
     }
 
     async fn store(&self, target: &Target, log: &Log) -> Result<Version, JournalError> {
-        let text = document(target, &log.entries)?;
+        let text = document(&log.entries).map_err(|problem| JournalError::Cluster {
+            target: target.clone(),
+            source: ClusterError::refused(&format!("the journal of {target}"), problem),
+        })?;
         for _ in 0..TRIES {
             let failure = match self.write(target, &text, log.version.as_ref()).await {
                 Ok(written) => {
@@ -152,22 +155,18 @@ impl KubeJournal {
     }
 }
 
-fn document(target: &Target, entries: &[Entry]) -> Result<String, JournalError> {
-    let refused = |problem: String| JournalError::Cluster {
-        target: target.clone(),
-        source: ClusterError::refused(&format!("the journal of {target}"), problem),
-    };
+/// Writes the entries down, or says why they cannot be kept.
+fn document(entries: &[Entry]) -> Result<String, String> {
     let document = Document { entries: entries.to_vec() };
-    let text = serde_json::to_string(&document).map_err(|error| refused(error.to_string()))?;
-    if text.len() > LARGEST {
-        let problem = format!(
-            "{} bytes do not fit into a ConfigMap, which holds {LARGEST}; \
-             make the pod template smaller, or keep the journal elsewhere (Backend::journal)",
-            text.len()
-        );
-        return Err(refused(problem));
+    let text = serde_json::to_string(&document).map_err(|error| error.to_string())?;
+    if text.len() <= LARGEST {
+        return Ok(text);
     }
-    Ok(text)
+    Err(format!(
+        "{} bytes do not fit into a ConfigMap, which holds {LARGEST}; make the pod template \
+         smaller, or keep the journal elsewhere (Backend::journal)",
+        text.len()
+    ))
 }
 
 fn cluster(target: &Target, failure: Failure) -> JournalError {

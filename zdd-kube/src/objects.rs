@@ -17,9 +17,15 @@ use serde_json::Value;
 use zdd_core::{Template, Uid};
 
 pub(crate) use history::{ReplicaSet, Revision};
-pub(crate) use pod::{ContainerStatus, Pod, PodConditionKind, PodPhase, Terminated, WaitingReason};
-pub(crate) use service::{Service, Slice, service_of, slices_of};
-pub(crate) use workload::{ConditionKind, ConditionReason, IntOrString, Status, Workload};
+pub(crate) use pod::{
+    ContainerStatus, Pod, PodConditionKind, PodPhase, PodSpec, Terminated, WaitingReason,
+};
+pub(crate) use service::{
+    Affinity, Service, ServiceKind, Slice, TrafficPolicy, service_of, slices_of,
+};
+pub(crate) use workload::{
+    ConditionKind, ConditionReason, IntOrString, Status, StrategyKind, Workload,
+};
 
 /// One object: what all have in common, and the rest as this kind's view.
 #[derive(Clone, Debug, PartialEq)]

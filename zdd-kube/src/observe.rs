@@ -59,7 +59,7 @@ pub(crate) async fn read(requests: &Requests, target: &Target) -> Result<Reading
     // The workload was read first: what belongs to it is at least as new.
     let (pods, services, history) = futures::try_join!(pods, services, history)?;
     let labels = labels(&workload.body);
-    let selecting = services.into_iter().filter(|service| service.body.spec.selects(&labels));
+    let selecting = services.into_iter().filter(|service| service.body.spec.covers(&labels));
     reading.services = selecting.collect();
     if !reading.services.is_empty() {
         let names = reading.services.iter().map(|service| service.meta.name.as_str());

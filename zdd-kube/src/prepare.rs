@@ -1,54 +1,97 @@
 //! Works out what a change means, and checks that it can be made. Writes nothing.
 
-use kube::core::DynamicObject;
-use zdd_core::{Change, ClusterError, Epoch, Mark, Prepared, Request, Template};
+mod change;
 
-use crate::apply::{guarded, set_template};
+use kube::core::DynamicObject;
+use zdd_core::{Change, ClusterError, Mark, Prepared, Request, Step, Template};
+
+use crate::apply::guarded;
+use crate::failure::Failure;
 use crate::objects::{Object, Workload};
 use crate::observe::{self, understand};
+use crate::preflight::{self, Facts};
 use crate::requests::{Requests, Run};
 use crate::resource;
+use crate::snapshot::settings;
 
 /// Prepares a change.
 pub(crate) async fn prepare(
     requests: &Requests,
     request: &Request<'_>,
 ) -> Result<Prepared, ClusterError> {
-    let reading = observe::read(requests, request.target).await?;
+    let target = request.target;
+    // Rights first: without them nothing below would be found out.
+    let rights = preflight::rights(requests, target).await?;
+    let reading = observe::read(requests, target).await?;
     let Some(workload) = &reading.workload else {
-        return Err(ClusterError::refused(request.target, "it does not exist; create it first"));
+        return Err(preflight::missing(requests, target).await);
     };
-    let template = resolve(request, workload)?;
-    let template = dry_run(requests, request, workload, &template).await?;
-    Ok(Prepared::new(reading.snapshot(request.target), template))
-}
-
-fn resolve(request: &Request<'_>, workload: &Object<Workload>) -> Result<Template, ClusterError> {
-    let mut template = workload.body.spec.template.as_value().clone();
-    if let Change::Image { container, image } = request.change {
-        for found in template["spec"]["containers"].as_array_mut().into_iter().flatten() {
-            if found["name"].as_str() == Some(container) {
-                found["image"] = image.as_str().into();
-            }
+    let template = change::resolve(request, &reading, workload)?;
+    let facts = Facts::new(request, workload, &template, &reading.services)?;
+    let mut warnings = preflight::check(&facts)?;
+    warnings.extend(preflight::surroundings(requests, &rights, &facts).await);
+    let template = match dry_run(requests, request, workload, &template).await? {
+        Tried::Template(template) => template,
+        Tried::Impossible(warning) => {
+            warnings.push(warning);
+            template
         }
-    }
-    Ok(Template::new(template))
+    };
+    let mut prepared = Prepared::new(reading.snapshot(target), template);
+    prepared.warnings = warnings;
+    Ok(prepared)
 }
 
-/// Has the server try the very patch that will be sent, and returns the template as it would be
-/// stored.
+enum Tried {
+    /// The template as it would be stored.
+    Template(Template),
+    /// The cluster does not try things out; why.
+    Impossible(String),
+}
+
+/// Has the server try the very patch that will be sent: with all defaults, and past all admission.
 async fn dry_run(
     requests: &Requests,
     request: &Request<'_>,
     workload: &Object<Workload>,
     template: &Template,
-) -> Result<Template, ClusterError> {
+) -> Result<Tried, ClusterError> {
     let target = request.target;
+    // The driver's number is not known yet; the one that is there changes nothing.
     let epoch = crate::snapshot::epoch(&workload.meta).unwrap_or_default();
-    let mark = Mark::new(target, request.rollout, Epoch::new(epoch.get()));
-    let fields = set_template(target, template, request.settings, workload)?;
+    let mark = Mark::new(target, request.rollout, epoch);
+    let step = Step::SetTemplate { template: template.clone(), settings: request.settings.clone() };
+    let fields = crate::apply::fields(target, &step, workload, request.rollout)?;
     let patch = guarded(&mark, workload, fields);
     let (resource, at) = (resource::of(target), (&*target.namespace, &*target.name));
-    let answer: DynamicObject = requests.patch(resource, at, &patch, Run::Dry).await?;
-    Ok(understand::<Workload>(resource, answer)?.body.spec.template)
+    let answer: Result<DynamicObject, Failure> =
+        requests.patch(resource, at, &patch, Run::Dry).await;
+    let answer = match answer {
+        Ok(answer) => understand::<Workload>(resource, answer)?,
+        Err(failure) if cannot_try(&failure) && !is_raw(request.change) => {
+            return Ok(Tried::Impossible(format!("the change could not be tried out: {failure}")));
+        }
+        // Nothing was to be written: an unclear end is no more than no answer.
+        Err(failure) => return Err(failure.reading().into()),
+    };
+    let taken = settings(target.kind, &answer.body);
+    if !taken.covers(request.settings) {
+        let problem = format!(
+            "the cluster does not take these settings ({}); it would store ({taken})",
+            request.settings
+        );
+        return Err(ClusterError::refused(target, problem));
+    }
+    Ok(Tried::Template(answer.body.spec.template))
+}
+
+/// Tells whether a webhook with side effects keeps the server from trying.
+fn cannot_try(failure: &Failure) -> bool {
+    failure.answer().is_some_and(|answer| answer.message.contains("does not support dry run"))
+}
+
+/// Tells whether a template still lacks the cluster's defaults. All others are made from one that
+/// has them.
+fn is_raw(change: &Change) -> bool {
+    matches!(change, Change::Template(_))
 }

@@ -117,11 +117,11 @@ impl Requests {
     }
 
     /// Asks the server a question by "creating" a review, which leaves nothing behind.
-    pub(crate) async fn review(
+    pub(crate) async fn review<T: DeserializeOwned>(
         &self,
         resource: Resource,
         review: &Value,
-    ) -> Result<Value, Failure> {
+    ) -> Result<T, Failure> {
         let call = Call::read("create", resource.plural.to_owned());
         let request = kube::core::Request::new(resource.path(None))
             .create(&PostParams::default(), review.to_string().into_bytes());
@@ -237,27 +237,20 @@ fn refusal(code: StatusCode, headers: &HeaderMap, body: &[u8]) -> Answer {
         headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let details = || status.details.as_ref().map(|details| u64::from(details.retry_after_seconds));
     let retry_after = seconds.or_else(|| details().filter(|seconds| *seconds > 0));
-    Answer {
-        code,
-        reason: status.reason,
-        message: status.message,
-        retry_after: retry_after.map(Duration::from_secs),
-    }
+    Answer { code, message: status.message, retry_after: retry_after.map(Duration::from_secs) }
 }
 
 /// Takes a refusal that kube has read.
 pub(crate) fn answered(status: Status) -> What {
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let (reason, message) = (status.reason, status.message);
-    What::Answered(Answer { code, reason, message, retry_after: None })
+    What::Answered(Answer { code, message: status.message, retry_after: None })
 }
 
 /// Tells requests that never left from those that may have arrived.
 pub(crate) fn classify(error: kube::Error) -> What {
-    let error = match error {
-        kube::Error::Api(status) => return answered(*status),
-        error => error,
-    };
+    if let kube::Error::Api(status) = error {
+        return answered(*status);
+    }
     let not_sent = matches!(
         error,
         kube::Error::Auth(_)

@@ -216,7 +216,7 @@ impl ApiServer {
     ) -> Result<Reply, ApiStatus> {
         self.authorizer.check(&self.user, call)?;
         if call.resource.is_create_only() {
-            return Ok(self.authorizer.review(write::decode(body)?));
+            return Ok(self.authorizer.review(call.resource.kind(), write::decode(body)?));
         }
         let core = &*self.core;
         let caller = self.caller(parts);

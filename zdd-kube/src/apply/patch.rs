@@ -73,7 +73,7 @@ pub(crate) fn fields(
 }
 
 /// Sets the template, and the knobs with it.
-pub(crate) fn set_template(
+fn set_template(
     target: &Target,
     template: &Template,
     settings: &Settings,

@@ -108,10 +108,7 @@ impl Records {
         let mut last = last;
         // A renewal that was cut short may have made another version.
         for _ in 0..2 {
-            let error = match self.write(&last, given_up.clone()).await {
-                Ok(_) => return,
-                Err(error) => error,
-            };
+            let Err(error) = self.write(&last, given_up.clone()).await else { return };
             tracing::debug!(%error, lease = %self.name, "the lease was not given up");
             match self.read().await {
                 Ok(Some(now)) if now.holder.as_deref() == Some(self.holder()) => last = now,

@@ -61,8 +61,12 @@ pub(crate) enum TrafficPolicy {
 impl ServiceSpec {
     /// Tells whether the Service sends traffic to pods with these labels.
     pub(crate) fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.r#type != ServiceKind::ExternalName
-            && !self.selector.is_empty()
+        self.r#type != ServiceKind::ExternalName && self.covers(labels)
+    }
+
+    /// Tells whether the selector matches these labels, whether the Service uses it or not.
+    pub(crate) fn covers(&self, labels: &BTreeMap<String, String>) -> bool {
+        !self.selector.is_empty()
             && self.selector.iter().all(|(key, value)| labels.get(key) == Some(value))
     }
 

@@ -148,8 +148,34 @@ impl Authorizer {
         Err(ApiStatus::forbidden(call.resource.group_resource(), call.name(), why))
     }
 
-    /// Answers a SelfSubjectAccessReview.
-    pub(crate) fn review(&self, mut review: Value) -> Reply {
+    /// Answers a review: whether one thing is allowed, or all that is.
+    pub(crate) fn review(&self, kind: &str, mut review: Value) -> Reply {
+        review["apiVersion"] = "authorization.k8s.io/v1".into();
+        review["kind"] = kind.into();
+        review["status"] = match kind {
+            "SelfSubjectRulesReview" => {
+                self.rules(review["spec"]["namespace"].as_str().unwrap_or_default())
+            }
+            _ => self.access(&review),
+        };
+        reply_json(StatusCode::CREATED, &review)
+    }
+
+    /// Lists what is allowed in a namespace.
+    fn rules(&self, namespace: &str) -> Value {
+        let all = json!({ "verbs": ["*"], "apiGroups": ["*"], "resources": ["*"] });
+        let rules: Vec<Value> = match &self.0 {
+            None => vec![all],
+            Some(rules) => {
+                let here =
+                    |rule: &&Rule| rule.namespace.as_ref().is_none_or(|own| own == namespace);
+                rules.iter().filter(here).map(Rule::document).collect()
+            }
+        };
+        json!({ "incomplete": false, "nonResourceRules": [], "resourceRules": rules })
+    }
+
+    fn access(&self, review: &Value) -> Value {
         let attributes = &review["spec"]["resourceAttributes"];
         let text = |key: &str| attributes[key].as_str().unwrap_or_default().to_owned();
         let asked = Attributes {
@@ -160,10 +186,7 @@ impl Authorizer {
             namespace: text("namespace"),
             name: text("name"),
         };
-        review["apiVersion"] = "authorization.k8s.io/v1".into();
-        review["kind"] = "SelfSubjectAccessReview".into();
-        review["status"] = json!({ "allowed": self.allows(&asked) });
-        reply_json(StatusCode::CREATED, &review)
+        json!({ "allowed": self.allows(&asked) })
     }
 }
 
@@ -174,6 +197,16 @@ impl Default for Authorizer {
 }
 
 impl Rule {
+    fn document(&self) -> Value {
+        let mut rule = json!({
+            "verbs": self.verbs, "apiGroups": self.api_groups, "resources": self.resources,
+        });
+        if !self.resource_names.is_empty() {
+            rule["resourceNames"] = json!(self.resource_names);
+        }
+        rule
+    }
+
     fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         let resources = &self.resources;
         self.api_groups.iter().flat_map(move |group| {

@@ -405,5 +405,13 @@ fn access() -> Vec<Resource> {
         )
         .cluster()
         .review(),
+        row(
+            REVIEW,
+            ("selfsubjectrulesreviews", "selfsubjectrulesreview", "SelfSubjectRulesReview"),
+            &[],
+            &[],
+        )
+        .cluster()
+        .review(),
     ]
 }

@@ -1,0 +1,39 @@
+//! The workload must replace its pods by a rolling update.
+
+use zdd_core::WorkloadKind;
+
+use super::{Facts, Findings};
+use crate::objects::{IntOrString, StrategyKind};
+
+pub(super) fn check(facts: &Facts<'_>, findings: &mut Findings) {
+    let kind = facts.request.target.kind;
+    let field = match kind {
+        WorkloadKind::Deployment => "spec.strategy",
+        WorkloadKind::DaemonSet | WorkloadKind::StatefulSet => "spec.updateStrategy",
+    };
+    let strategy = &facts.workload.body.spec.update_strategy;
+    match strategy.r#type {
+        StrategyKind::RollingUpdate => {}
+        StrategyKind::Recreate => findings.refuse(format!(
+            "{field}.type is Recreate, which ends all pods before it starts new ones; \
+             set it to RollingUpdate"
+        )),
+        StrategyKind::OnDelete => findings.refuse(format!(
+            "{field}.type is OnDelete, which leaves the pods to you; set it to RollingUpdate"
+        )),
+        StrategyKind::Other => {
+            findings.refuse(format!("{field}.type is unknown; set it to RollingUpdate"));
+        }
+    }
+    let rolling = strategy.rolling_update.as_ref();
+    let knobs = [
+        ("maxSurge", rolling.and_then(|rolling| rolling.max_surge.as_ref())),
+        ("maxUnavailable", rolling.and_then(|rolling| rolling.max_unavailable.as_ref())),
+    ];
+    for (name, knob) in knobs {
+        // What cannot be understood could not be given back.
+        if let Some(Err(error)) = knob.map(IntOrString::amount) {
+            findings.refuse(format!("{field}.rollingUpdate.{name}: {error}; set it to one"));
+        }
+    }
+}
