@@ -1,6 +1,6 @@
 //! One server, five ways to end it: the process that `cargo xtask bench shutdown` measures.
 //!
-//! Prints `listening ADDRESS` when it serves, and one JSON object when it has ended.
+//! Ends with its stdin. Prints `listening ADDRESS` when it serves, and one JSON object when it has ended.
 #![expect(clippy::print_stdout, reason = "stdout is how it talks to the benchmark")]
 
 mod app;
@@ -48,6 +48,7 @@ enum Peer {
 
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
+    end_with_the_benchmark()?;
     // Ours goes first, as its documentation asks for.
     let shutdown = match args.server {
         Peer::Zdd | Peer::ZddLayer => Some(Shutdown::install()?),
@@ -58,6 +59,16 @@ fn main() -> anyhow::Result<ExitCode> {
     let report = runtime.block_on(run(&args, app.router(), shutdown))?;
     println!("{}", serde_json::json!({ "handled": app.handled(), "report": report }));
     Ok(report.map_or(ExitCode::SUCCESS, ExitCode::from))
+}
+
+/// Ends this process when its stdin does: a benchmark that was killed leaves no server behind.
+fn end_with_the_benchmark() -> std::io::Result<()> {
+    let watch = || {
+        // An error is the end too.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(1);
+    };
+    std::thread::Builder::new().name("stdin".into()).spawn(watch).map(drop)
 }
 
 async fn run(

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
+    process::{Child, ChildStdin, ChildStdout, Command},
     time::{Instant, timeout},
 };
 
@@ -41,6 +41,8 @@ pub(crate) fn build() -> anyhow::Result<PathBuf> {
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
+    /// Never written to: its end, however that comes, is the end of the server.
+    _stdin: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
     pub(crate) address: SocketAddr,
 }
@@ -61,12 +63,14 @@ impl Server {
             .args(&peer.args)
             .args(["--threads", &threads.to_string()])
             .envs(peer.env.iter().copied())
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("failed to start {}", binary.display()))?;
         let stdout = child.stdout.take().context("the server has no stdout")?;
+        // Taken, since waiting for the child would close it.
+        let stdin = child.stdin.take().context("the server has no stdin")?;
         let mut lines = BufReader::new(stdout).lines();
         let first = timeout(START, lines.next_line())
             .await
@@ -76,7 +80,7 @@ impl Server {
             .and_then(|line| line.strip_prefix("listening "))
             .with_context(|| format!("{} said {first:?} in place of its address", peer.name))?
             .parse()?;
-        Ok(Self { child, lines, address })
+        Ok(Self { child, _stdin: stdin, lines, address })
     }
 
     /// Sends SIGTERM.
