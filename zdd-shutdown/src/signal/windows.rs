@@ -14,10 +14,10 @@ use crate::{force, reason::Signal, shared::Shared};
 pub(crate) fn install(shared: &Arc<Shared>, place: force::Place) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let shared = Arc::clone(shared);
-    let _context = runtime.enter();
+    let context = runtime.enter();
     let (mut interrupt, mut quit) = (windows::ctrl_c()?, windows::ctrl_break()?);
     let (mut close, mut shutdown) = (windows::ctrl_close()?, windows::ctrl_shutdown()?);
-    drop(_context);
+    drop(context);
     let body = move || {
         runtime.block_on(async {
             loop {

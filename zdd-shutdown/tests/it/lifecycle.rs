@@ -236,3 +236,18 @@ fn a_second_install_is_refused() {
     assert!(matches!(second, Err(InstallError::AlreadyInstalled)), "{second:?}");
     drop(first);
 }
+
+#[tokio::test]
+async fn a_report_survives_a_round_trip_through_json() {
+    let shutdown = serving();
+    shutdown.on_shutdown(Stage::Custom(42), "fails", async { Err("disk full") }).unwrap();
+    shutdown.trigger(Reason::Requested("test".into()));
+    let report = shutdown.finish().await;
+    let json = serde_json::to_string(&report).unwrap();
+    let back: zdd_shutdown::Report = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (back.hooks, back.phases, back.reason),
+        (report.hooks, report.phases, report.reason)
+    );
+    assert!(json.contains(r#""outcome":{"failed":"disk full"}"#), "{json}");
+}
