@@ -6,17 +6,20 @@ mod engine;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::ApiServer;
+use crate::collection::Collection;
 use crate::controller::Controller;
 use crate::dataplane::routes::Routes;
 use crate::dataplane::traffic::{LoadSpec, Traffic};
 use crate::image::{Image, Span};
+use crate::invariant::{Invariant, Violation};
 use crate::kubelet::Reports;
-use crate::store::Store;
+use crate::store::{Part, Store, StoreError};
 use engine::Engine;
 
 pub use builder::{ClusterBuilder, Latencies};
@@ -194,6 +197,34 @@ impl Cluster {
     #[must_use]
     pub fn send(&self, load: LoadSpec) -> Traffic {
         Traffic::start(self.engine().servers(), load, Instant::now())
+    }
+
+    /// Checks a rule at every event from now on.
+    pub fn watch(&self, invariant: impl Invariant + 'static) {
+        self.engine().invariants().watch(Box::new(invariant));
+    }
+
+    /// Returns the rules that were broken, in order of time; a hundred at most.
+    #[must_use]
+    pub fn violations(&self) -> Vec<Violation> {
+        self.engine().invariants().violations().to_vec()
+    }
+
+    /// Does what a HorizontalPodAutoscaler does when its metrics say so: sets `replicas`.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub fn autoscale(
+        &self,
+        collection: &Collection,
+        (namespace, name): (&str, &str),
+        replicas: u32,
+    ) -> Result<(), StoreError> {
+        let actor: Arc<str> = Arc::from("horizontal-pod-autoscaler");
+        self.with_store(|store| {
+            let scale = |object: &mut Value| object["spec"]["replicas"] = replicas.into();
+            store.modify(&actor, collection, Part::Main, (namespace, name), scale).map(drop)
+        })
     }
 
     /// The engine's lock is taken before the store's, never after.

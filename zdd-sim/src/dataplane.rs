@@ -63,6 +63,10 @@ impl DataPlane {
         self.publish.subscribe()
     }
 
+    pub(crate) fn current(&self) -> Arc<Routes> {
+        Arc::clone(&self.publish.borrow())
+    }
+
     pub(crate) fn set_lag(&mut self, lag: Span) {
         self.lag = lag;
     }

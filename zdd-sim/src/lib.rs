@@ -9,6 +9,7 @@ mod controller;
 mod dataplane;
 mod fault;
 mod image;
+mod invariant;
 mod kubelet;
 mod object;
 #[cfg(feature = "process")]
@@ -32,6 +33,10 @@ pub use dataplane::routes::{Backends, Endpoint, EndpointState, Routes};
 pub use dataplane::traffic::{Counts, LoadSpec, LossCause, Served, Traffic};
 pub use fault::{Fault, Faults, Plan, PlanError, Seen};
 pub use image::{Answers, Behaviour, Crash, Image, Images, Readiness, RuntimeKind, Span};
+pub use invariant::{
+    CallRate, EndState, Invariant, Moment, OwnedFields, ProvenSelector, ReadyFloor, ServingFloor,
+    Summary, Violation,
+};
 pub use kubelet::{ContainerId, Report, Reports, Runtime, RuntimeEvent, Start};
 pub use object::Object;
 #[cfg(feature = "process")]

@@ -18,6 +18,7 @@ use crate::controller::{
 use crate::dataplane::DataPlane;
 use crate::dataplane::servers::Servers;
 use crate::image::{Images, RuntimeKind, Span};
+use crate::invariant::{Invariants, Moment};
 use crate::kubelet::{Kubelet, Reports, Runtime, Simulated};
 use crate::store::{Change, Entry, Place, Store};
 
@@ -41,6 +42,9 @@ pub(crate) struct Engine {
     plane: DataPlane,
     servers: Servers,
     reports: Reports,
+    invariants: Invariants,
+    /// The state of the data plane that the invariants saw last.
+    checked: u64,
 }
 
 impl Engine {
@@ -66,6 +70,8 @@ impl Engine {
             kubelet,
             servers,
             reports: reports.clone(),
+            invariants: Invariants::new(),
+            checked: 0,
         }
     }
 
@@ -75,6 +81,7 @@ impl Engine {
             self.observe(store, now);
             let runtime = self.kubelet.advance(now);
             let plane = self.plane.advance(now);
+            self.check_data_plane(store, now);
             self.take_reports(store, now);
             match self.queue.pop(now) {
                 Some(task) => self.reconcile(store, task, now),
@@ -116,6 +123,10 @@ impl Engine {
         &mut self.scheduler
     }
 
+    pub(super) fn invariants(&mut self) -> &mut Invariants {
+        &mut self.invariants
+    }
+
     pub(super) fn servers(&self) -> &Servers {
         &self.servers
     }
@@ -138,6 +149,7 @@ impl Engine {
                 for entry in entries {
                     self.index.observe(entry);
                     self.dispatch(entry, store, now);
+                    self.check(Some(entry), store, now);
                 }
             }
             Some(_) | None => self.relist(store, now),
@@ -184,6 +196,21 @@ impl Engine {
         scheduler.observe(entry, store, &mut |place| push(Controller::Scheduler, place));
         Kubelet::observe(entry, &mut |place| push(Controller::Kubelet, place));
         plane.observe(entry, store, now);
+    }
+
+    fn check(&mut self, write: Option<&Entry>, store: &Store, now: Instant) {
+        if !self.invariants.is_idle() {
+            let routes = self.plane.current();
+            let moment = Moment::new(write, (store, &routes), now, &self.servers);
+            self.invariants.check(&moment);
+        }
+    }
+
+    fn check_data_plane(&mut self, store: &Store, now: Instant) {
+        if !self.invariants.is_idle() && self.checked != self.servers.version() {
+            self.checked = self.servers.version();
+            self.check(None, store, now);
+        }
     }
 
     fn take_reports(&mut self, store: &Store, now: Instant) {

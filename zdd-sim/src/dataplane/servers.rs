@@ -29,6 +29,8 @@ pub(crate) struct Servers(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 pub(crate) struct Inner {
+    /// Counts the changes of servers and routes.
+    pub(crate) version: u64,
     pub(crate) servers: HashMap<IpAddr, Server>,
     pub(crate) routes: Arc<Routes>,
     pub(crate) loads: Vec<Load>,
@@ -39,6 +41,7 @@ impl Servers {
     pub(crate) fn set(&self, ip: IpAddr, server: Server, now: Instant) {
         let mut inner = self.lock();
         inner.settle(now);
+        inner.version += 1;
         if server == Server::Gone {
             for load in &mut inner.loads {
                 load.cut(ip, now);
@@ -53,7 +56,19 @@ impl Servers {
     pub(crate) fn route(&self, routes: &Arc<Routes>, now: Instant) {
         let mut inner = self.lock();
         inner.settle(now);
+        inner.version += 1;
         inner.routes = Arc::clone(routes);
+    }
+
+    /// Tells whether an address of a simulated pod takes requests and answers them well.
+    pub(crate) fn serves(&self, ip: IpAddr) -> bool {
+        let is_simulated = matches!(ip, IpAddr::V4(ip) if ip.octets()[0] == 10);
+        !is_simulated || matches!(self.lock().servers.get(&ip), Some(Server::Serves))
+    }
+
+    /// Returns a number that changes with servers and routes.
+    pub(crate) fn version(&self) -> u64 {
+        self.lock().version
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -64,7 +79,7 @@ impl Servers {
 impl Inner {
     /// Judges the requests since the last change.
     pub(crate) fn settle(&mut self, now: Instant) {
-        let Self { servers, routes, loads } = self;
+        let Self { servers, routes, loads, .. } = self;
         for load in loads {
             load.settle(now, routes, servers);
         }

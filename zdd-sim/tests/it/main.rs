@@ -7,8 +7,11 @@
 
 mod api;
 mod daemon_set;
+mod data_plane;
 mod deployment;
+mod endpoint_slice;
 mod garbage;
+mod invariant;
 mod kubelet;
 #[cfg(feature = "process")]
 mod process;
