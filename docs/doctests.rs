@@ -11,5 +11,6 @@ macro_rules! page {
 page!(readme, "../README.md");
 page!(extending, "src/extending.md");
 page!(first_rollout, "src/first-rollout.md");
+page!(rbac, "src/rbac.md");
 page!(shutdown, "src/shutdown.md");
 page!(testing, "src/testing.md");

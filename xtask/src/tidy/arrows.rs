@@ -33,13 +33,18 @@ const BANS: &[Ban] = &[
     },
     Ban {
         crates: &["zdd-kube"],
-        never: &["zdd-strategies", "zdd-sim", "zdd-shutdown"],
+        never: &["zdd-strategies", "zdd-sim", "zdd-shutdown", "zdd-testkit"],
         why: "the adapter serves every strategy and every cluster",
     },
     Ban {
         crates: &["zdd-sim"],
-        never: &["zdd-kube", "zdd-strategies"],
+        never: &["zdd-kube", "zdd-strategies", "zdd-testkit"],
         why: "the embedded cluster must not know who is tested against it",
+    },
+    Ban {
+        crates: &["zdd-testkit"],
+        never: &["zdd-strategies"],
+        why: "the harness must be the same for every strategy, also for those of others",
     },
 ];
 
