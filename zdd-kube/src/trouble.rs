@@ -98,38 +98,38 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(status: Value, expected: Option<&str>) {
+    fn check(&status: &Value, expected: Option<&str>) {
         let pod: Pod = serde_json::from_value(json!({ "status": status })).unwrap();
         let told = trouble(&pod).map(|it| format!("{it} x{}", it.restarts));
         assert_eq!(told.as_deref(), expected, "{status}");
     }
 
-    fn container(state: Value) -> Value {
+    fn container(state: &Value) -> Value {
         json!({ "phase": "Pending", "containerStatuses": [{ "name": "app", "restartCount": 2, "state": state }] })
     }
 
     fn waiting(reason: &str) -> Value {
-        container(json!({ "waiting": { "reason": reason, "message": "why" } }))
+        container(&json!({ "waiting": { "reason": reason, "message": "why" } }))
     }
 
     #[test]
     fn a_pod_that_starts_or_runs_has_no_trouble() {
-        check(json!({}), None);
-        check(waiting("ContainerCreating"), None);
-        check(waiting("PodInitializing"), None);
-        check(container(json!({ "running": { "startedAt": "2026-01-01T00:00:00Z" } })), None);
+        check(&json!({}), None);
+        check(&waiting("ContainerCreating"), None);
+        check(&waiting("PodInitializing"), None);
+        check(&container(&json!({ "running": { "startedAt": "2026-01-01T00:00:00Z" } })), None);
     }
 
     #[test]
     fn reasons_to_wait_are_told_apart() {
-        check(waiting("CrashLoopBackOff"), Some("container app: crash: why x2"));
+        check(&waiting("CrashLoopBackOff"), Some("container app: crash: why x2"));
         for reason in ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"]
         {
-            check(waiting(reason), Some("container app: image: why x2"));
+            check(&waiting(reason), Some("container app: image: why x2"));
         }
-        check(waiting("CreateContainerConfigError"), Some("container app: configuration: why x2"));
+        check(&waiting("CreateContainerConfigError"), Some("container app: configuration: why x2"));
         for reason in ["RunContainerError", "ContainerCannotRun", "CreateContainerError"] {
-            check(waiting(reason), Some("container app: run: why x2"));
+            check(&waiting(reason), Some("container app: run: why x2"));
         }
     }
 
@@ -140,18 +140,18 @@ mod tests {
             "state": { "waiting": { "reason": "CrashLoopBackOff", "message": "back-off 40s" } },
             "lastState": { "terminated": { "exitCode": 137, "reason": "OOMKilled" } },
         }] });
-        check(status, Some("container app: crash: exit code 137 (OOMKilled) x3"));
+        check(&status, Some("container app: crash: exit code 137 (OOMKilled) x3"));
     }
 
     #[test]
     fn an_end_is_a_crash_except_for_init_containers_that_succeed() {
         let ended =
             |code: i32| json!({ "terminated": { "exitCode": code, "message": "no database" } });
-        check(container(ended(1)), Some("container app: crash: exit code 1: no database x2"));
-        check(container(ended(0)), Some("container app: crash: exit code 0: no database x2"));
+        check(&container(&ended(1)), Some("container app: crash: exit code 1: no database x2"));
+        check(&container(&ended(0)), Some("container app: crash: exit code 0: no database x2"));
         let init = |code: i32| json!({ "initContainerStatuses": [{ "name": "init", "state": ended(code) }] });
-        check(init(0), None);
-        check(init(1), Some("container init: crash: exit code 1: no database x0"));
+        check(&init(0), None);
+        check(&init(1), Some("container init: crash: exit code 1: no database x0"));
     }
 
     #[test]
@@ -161,7 +161,7 @@ mod tests {
             "message": "0/3 nodes are available",
         });
         let status = json!({ "phase": "Pending", "conditions": [condition] });
-        check(status, Some("unschedulable: 0/3 nodes are available x0"));
+        check(&status, Some("unschedulable: 0/3 nodes are available x0"));
     }
 
     #[test]

@@ -8,7 +8,9 @@ use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PostParams};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use zdd_core::{Backend, Change, Report, Rollout, RolloutError, RolloutId, Target};
+use futures::StreamExt;
+use zdd_core::{Backend, Change, Cluster as _, Completion, Report, Rollout, RolloutError, RolloutId, Snapshot, Target};
+use zdd_kube::KubeCluster;
 use zdd_sim::{ApiServer, Cluster, ClusterBuilder, Collection, Object, Part, Routes};
 use zdd_strategies::Rolling;
 
@@ -144,6 +146,22 @@ impl Running {
         }
     }
 
+    /// Waits until a workload is complete by zdd's own rules.
+    pub(crate) async fn up(&self, target: &Target) {
+        let cluster = KubeCluster::new(self.cluster.client());
+        let complete = |snapshot: Snapshot| {
+            snapshot.workload.is_some_and(|workload| workload.completion == Completion::Complete)
+        };
+        let mut snapshots = cluster.watch(target);
+        let wait = async { while !complete(snapshots.next().await.unwrap().unwrap()) {} };
+        tokio::time::timeout(Duration::from_secs(600), wait).await.unwrap();
+    }
+
+    /// Puts an image into the registry whose container ends at once, again and again.
+    pub(crate) fn push_crashing(&self, name: &str) {
+        self.cluster.push_image(name, Image::default().crashes(Crash::default()));
+    }
+
     /// Waits until a Deployment and its endpoints are up.
     pub(crate) async fn settle(&self, name: &str) {
         self.until(|running| {
@@ -194,5 +212,32 @@ pub(crate) fn service() -> Value {
             "selector": { "app": "web" },
             "ports": [{ "name": "http", "port": 80, "targetPort": "http" }],
         },
+    })
+}
+
+pub(crate) fn stateful_set(replicas: i64, image: &str) -> Value {
+    let mut template = template(image);
+    template["metadata"]["labels"] = json!({ "app": "db" });
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": { "name": "db", "namespace": "default" },
+        "spec": {
+            "replicas": replicas,
+            "serviceName": "db",
+            "selector": { "matchLabels": { "app": "db" } },
+            "template": template,
+        },
+    })
+}
+
+pub(crate) fn daemon_set(image: &str) -> Value {
+    let mut template = template(image);
+    template["metadata"]["labels"] = json!({ "app": "agent" });
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": { "name": "agent", "namespace": "default" },
+        "spec": { "selector": { "matchLabels": { "app": "agent" } }, "template": template },
     })
 }
