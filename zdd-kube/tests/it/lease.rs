@@ -122,7 +122,10 @@ async fn a_write_of_a_replaced_driver_fails() {
     let template = Template::new(template("web:2"));
     let step = Step::SetTemplate { template, settings: Settings::default() };
     let error = cluster.apply(&step, &seen, &mark(1)).await.unwrap_err();
-    assert!(matches!(error, ClusterError::Fenced { newer, .. } if newer == Epoch::new(2)), "{error}");
+    assert!(
+        matches!(error, ClusterError::Fenced { newer, .. } if newer == Epoch::new(2)),
+        "{error}"
+    );
     let error = cluster.fence(&mark(1)).await.unwrap_err();
     assert!(matches!(error, ClusterError::Fenced { .. }), "{error}");
     assert_eq!(running.deployment().generation(), generation);

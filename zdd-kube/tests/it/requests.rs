@@ -30,7 +30,30 @@ async fn a_rolling_update_makes_these_requests() {
     running.cluster.api().reset_calls();
     let report = rollout(Running::backend_on(api), to("web:2")).run().await.unwrap();
     assert_eq!(report.outcome, Outcome::Promoted);
-    assert_snapshot!(running.cluster.api().calls().of_user("zdd"), @"");
+    assert_snapshot!(running.cluster.api().calls().of_user("zdd"), @r#"
+create configmaps 1
+create events.events.k8s.io 2
+create leases.coordination.k8s.io 1
+create selfsubjectrulesreviews.authorization.k8s.io 1
+get configmaps 1
+get deployments.apps 6
+get leases.coordination.k8s.io 1
+list deployments.apps 1
+list endpointslices.discovery.k8s.io 2
+list horizontalpodautoscalers.autoscaling 1
+list pods 2
+list replicasets.apps 2
+list resourcequotas 1
+list services 2
+patch configmaps 7
+patch deployments.apps 3
+patch leases.coordination.k8s.io 1
+watch deployments.apps 1
+watch endpointslices.discovery.k8s.io 1
+watch pods 1
+watch replicasets.apps 1
+watch services 1
+"#);
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,11 +120,9 @@ async fn the_role_is_enough_and_nothing_in_it_is_for_nothing() {
     running.up(&Target::daemon_set("default", "agent")).await;
     let api = running.cluster.api().as_user("zdd").with_authorizer(authorizer());
     running.cluster.api().reset_calls();
-    for target in [
-        web(),
-        Target::stateful_set("default", "db"),
-        Target::daemon_set("default", "agent"),
-    ] {
+    for target in
+        [web(), Target::stateful_set("default", "db"), Target::daemon_set("default", "agent")]
+    {
         let backend = Running::backend_on(api.clone());
         let rollout = Rollout::new(backend, target, to("web:2"), Rolling::default());
         assert_eq!(rollout.run().await.unwrap().outcome, Outcome::Promoted);

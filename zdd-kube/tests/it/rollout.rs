@@ -23,5 +23,5 @@ async fn a_rolling_update_ends_promoted_and_loses_no_request() {
     let counts = traffic.counts();
     assert!(counts.sent > 500, "{counts:?}");
     assert_eq!(counts.failed, 0, "{counts:?}");
-    assert!(running.get(&Collection::new("configmaps"), "zdd-deployment-web").is_some());
+    assert!(running.get(&Collection::CONFIG_MAPS, "zdd-deployment-web").is_some());
 }

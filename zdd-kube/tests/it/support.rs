@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, PostParams};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use futures::StreamExt;
-use zdd_core::{Backend, Change, Cluster as _, Completion, Report, Rollout, RolloutError, RolloutId, Snapshot, Target};
+use zdd_core::{
+    Backend, Change, Cluster as _, Completion, Report, Rollout, RolloutError, RolloutId, Snapshot,
+    Target,
+};
 use zdd_kube::KubeCluster;
-use zdd_sim::{ApiServer, Cluster, ClusterBuilder, Collection, Object, Part, Routes};
+use zdd_sim::{ApiServer, Behaviour, Cluster, ClusterBuilder, Collection, Object, Part, Routes};
 use zdd_strategies::Rolling;
 
 /// A cluster that runs as long as the value lives.
@@ -159,7 +162,7 @@ impl Running {
 
     /// Puts an image into the registry whose container ends at once, again and again.
     pub(crate) fn push_crashing(&self, name: &str) {
-        self.cluster.push_image(name, Image::default().crashes(Crash::default()));
+        self.cluster.push_image(name, Behaviour::crashing());
     }
 
     /// Waits until a Deployment and its endpoints are up.
