@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(&status: &Value, expected: Option<&str>) {
+    fn check(status: &Value, expected: Option<&str>) {
         let pod: Pod = serde_json::from_value(json!({ "status": status })).unwrap();
         let told = trouble(&pod).map(|it| format!("{it} x{}", it.restarts));
         assert_eq!(told.as_deref(), expected, "{status}");
@@ -169,7 +169,7 @@ mod tests {
         let state = json!({ "terminated": { "exitCode": 137 } });
         let statuses = json!([{ "name": "app", "state": state }]);
         check(
-            json!({ "phase": "Failed", "reason": "Evicted", "containerStatuses": statuses }),
+            &json!({ "phase": "Failed", "reason": "Evicted", "containerStatuses": statuses }),
             None,
         );
     }
