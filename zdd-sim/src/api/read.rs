@@ -73,8 +73,14 @@ pub(crate) fn list(store: &Store, call: &Call, as_of: Option<u64>) -> Result<Pag
     let after = token.as_ref().map(|token| &token.start);
     let collection = call.resource.collection();
     let Some(at) = at.filter(|&at| at != store.revision()) else {
+        let revision = store.revision();
+        if let (Some(scope), Some(name)) = (call.scope(), selector.name()) {
+            // One object can match: the rest need not be looked at.
+            let object = store.get(collection, scope, name).into_iter();
+            return Ok(page(object, revision, call, &selector, after));
+        }
         let objects = store.list(collection, call.scope());
-        return Ok(page(objects, store.revision(), call, &selector, after));
+        return Ok(page(objects, revision, call, &selector, after));
     };
     match store.snapshot(collection, at) {
         Some(objects) => {
