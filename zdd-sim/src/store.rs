@@ -382,7 +382,7 @@ impl Store {
         }
         // A pod in its grace period stays until the kubelet lets go of it.
         let no_grace = object.int("/metadata/deletionGracePeriodSeconds") == Some(0);
-        if object.is_terminating() && !has_finalizers(&object) && no_grace {
+        if object.is_terminating() && !is_held(collection, &object) && no_grace {
             return Ok(self.write(actor, collection, place, None, Some(old)));
         }
         Ok(self.write(actor, collection, place, Some(object), Some(old)))
@@ -425,7 +425,7 @@ impl Store {
         check(collection, &old, deletion.uid.as_deref(), deletion.revision)?;
         let grace = grace(collection, &old, deletion);
         let finalizers = finalizers_for(&old, deletion.propagation);
-        if grace == 0 && finalizers.is_empty() {
+        if grace == 0 && finalizers.is_empty() && !is_held_in_spec(collection, &old) {
             return Ok(self.write(actor, collection, place, None, Some(old)));
         }
         let pending = old.int("/metadata/deletionGracePeriodSeconds");
@@ -446,6 +446,9 @@ impl Store {
             now.saturating_add(k8s_openapi::jiff::SignedDuration::from_secs(grace)).unwrap_or(now);
         object["metadata"]["deletionTimestamp"] =
             end.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into();
+        if collection == &Collection::NAMESPACES {
+            object["status"]["phase"] = "Terminating".into();
+        }
         object["metadata"]["deletionGracePeriodSeconds"] = grace.into();
         if old.generation() > 0 {
             object["metadata"]["generation"] = (old.generation() + 1).into();
@@ -566,8 +569,15 @@ fn counts_generation(collection: &Collection, new: &Value, old: &Value) -> bool 
             && new["metadata"].get("annotations") != old["metadata"].get("annotations"))
 }
 
-fn has_finalizers(object: &Value) -> bool {
-    finalizers_of(object).next().is_some()
+/// Tells whether something has to be done before a deleted object can go.
+fn is_held(collection: &Collection, object: &Value) -> bool {
+    finalizers_of(object).next().is_some() || is_held_in_spec(collection, object)
+}
+
+/// Namespaces have finalizers in their spec: they go when they are empty.
+fn is_held_in_spec(collection: &Collection, object: &Value) -> bool {
+    collection == &Collection::NAMESPACES
+        && object["spec"]["finalizers"].as_array().is_some_and(|all| !all.is_empty())
 }
 
 fn finalizers_of(object: &Value) -> impl Iterator<Item = &Value> {

@@ -10,7 +10,7 @@ use super::managed::Writer;
 use super::patch::PatchKind;
 use super::request::Call;
 use super::resource::Resource;
-use super::status::{ApiStatus, FieldError};
+use super::status::{ApiStatus, Cause, FieldError};
 use super::{Caller, Core, apply, defaults, service, shape, validate};
 use crate::collection::Collection;
 use crate::object::Object;
@@ -38,7 +38,7 @@ impl Core {
         let resource = &call.resource;
         identify(call, &mut object)?;
         absorb(resource, &mut object);
-        check_namespace(store, resource, &call.namespace)?;
+        check_namespace(store, resource, &object)?;
         if object["metadata"]["resourceVersion"].as_str().is_some_and(|text| !text.is_empty()) {
             let why = "resourceVersion should not be set on objects to be created";
             return Err(ApiStatus::new(StatusCode::INTERNAL_SERVER_ERROR, "", why));
@@ -108,7 +108,7 @@ impl Core {
         absorb(resource, &mut object);
         let Some(old) = store.get(resource.collection(), &call.namespace, call.name()) else {
             if resource.put_creates() && call.subresource.is_none() {
-                check_namespace(store, resource, &call.namespace)?;
+                check_namespace(store, resource, &object)?;
                 clear_system_fields(resource, &mut object);
                 return self.insert(store, caller, call, object, Tracking::Update);
             }
@@ -182,7 +182,7 @@ impl Core {
                 Err(ApiStatus::not_found(resource.group_resource(), call.name()))
             }
             None => {
-                check_namespace(store, resource, &call.namespace)?;
+                check_namespace(store, resource, &object)?;
                 clear_system_fields(resource, &mut object);
                 self.insert(store, caller, call, object, Tracking::Done)
             }
@@ -341,19 +341,25 @@ pub(crate) fn stamp_type(resource: &Resource, object: &mut Value) {
     object["kind"] = resource.kind().into();
 }
 
-fn check_namespace(store: &Store, resource: &Resource, name: &str) -> Result<(), ApiStatus> {
+fn check_namespace(store: &Store, resource: &Resource, object: &Value) -> Result<(), ApiStatus> {
     if !resource.is_namespaced() {
         return Ok(());
     }
+    let name = object.namespace();
     let namespace = store.get(&Collection::NAMESPACES, "", name);
     let namespace = namespace.ok_or_else(|| ApiStatus::not_found(&Collection::NAMESPACES, name))?;
-    if namespace.is_terminating() {
-        let why = format!(
-            "unable to create new content in namespace {name} because it is being terminated"
-        );
-        return Err(ApiStatus::forbidden(resource.group_resource(), "", why));
+    if !namespace.is_terminating() {
+        return Ok(());
     }
-    Ok(())
+    let why =
+        format!("unable to create new content in namespace {name} because it is being terminated");
+    let mut status = ApiStatus::forbidden(resource.group_resource(), object.name(), why);
+    status.details.get_or_insert_default().causes.push(Cause {
+        reason: "NamespaceTerminating".into(),
+        message: format!("namespace {name} is being terminated"),
+        field: "metadata.namespace".to_owned(),
+    });
+    Err(status)
 }
 
 /// Removes what only the server may set, and the status where it has its own subresource.

@@ -94,3 +94,19 @@ async fn a_dry_deletion_deletes_nothing() {
     bed.config_maps().delete("a", &DeleteParams::default().dry_run()).await.unwrap();
     assert!(bed.config_maps().get_opt("a").await.unwrap().is_some());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_namespace_takes_nothing_new_and_waits_to_be_emptied() {
+    use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+    use kube::api::{Api, PostParams};
+    let bed = Bed::new();
+    let namespaces: Api<Namespace> = Api::all(bed.client.clone());
+    let prod = super::read(json!({ "metadata": { "name": "prod" } }));
+    namespaces.create(&PostParams::default(), &prod).await.unwrap();
+    let kept = namespaces.delete("prod", &DeleteParams::default()).await.unwrap().left().unwrap();
+    assert_eq!(kept.status.unwrap().phase.as_deref(), Some("Terminating"));
+    let maps: Api<ConfigMap> = Api::namespaced(bed.client.clone(), "prod");
+    let made = maps.create(&PostParams::default(), &super::config_map("a")).await;
+    assert_snapshot!(told(made),
+        @r#"403 Forbidden: configmaps "a" is forbidden: unable to create new content in namespace prod because it is being terminated"#);
+}
