@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_command_that_fails_fails_its_stage() {
-        let ended = stage(vec![Call::cargo("no-such-command")]).run(&Machine::here());
+        let ended = stage(vec![Call::program("false", "")]).run(&Machine::here());
         assert!(matches!(ended.end, End::Failed { .. }), "{:?}", ended.end);
         assert!(ended.is_failure(false));
     }
