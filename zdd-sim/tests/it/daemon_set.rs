@@ -9,7 +9,7 @@ use crate::support::{Running, start, template, user};
 
 const MINUTES: Duration = Duration::from_secs(600);
 
-fn daemon_set(rolling: Value) -> Value {
+fn daemon_set(rolling: &Value) -> Value {
     json!({
         "apiVersion": "apps/v1",
         "kind": "DaemonSet",
@@ -31,7 +31,7 @@ fn is_complete(running: &Running, nodes: i64) -> bool {
 }
 
 /// Runs an update and returns the smallest and the largest number of ready pods on the way.
-async fn update(rolling: Value) -> (i64, usize) {
+async fn update(rolling: &Value) -> (i64, usize) {
     let running = start(Cluster::builder().nodes(5));
     running.create(&Collection::DAEMON_SETS, daemon_set(rolling));
     running.until(MINUTES, |running| is_complete(running, 5)).await;
@@ -55,18 +55,18 @@ async fn update(rolling: Value) -> (i64, usize) {
 
 #[tokio::test(start_paused = true)]
 async fn without_surge_as_many_nodes_go_down_as_may_be_unavailable() {
-    assert_eq!(update(json!({"maxUnavailable": 2})).await, (3, 5));
+    assert_eq!(update(&json!({"maxUnavailable": 2})).await, (3, 5));
 }
 
 #[tokio::test(start_paused = true)]
 async fn with_surge_no_node_goes_down() {
-    assert_eq!(update(json!({"maxSurge": 2, "maxUnavailable": 0})).await, (5, 7));
+    assert_eq!(update(&json!({"maxSurge": 2, "maxUnavailable": 0})).await, (5, 7));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_new_node_gets_its_pod_and_a_lost_one_loses_it() {
     let running = start(Cluster::builder().nodes(1));
-    running.create(&Collection::DAEMON_SETS, daemon_set(json!({"maxUnavailable": 1})));
+    running.create(&Collection::DAEMON_SETS, daemon_set(&json!({"maxUnavailable": 1})));
     running.until(MINUTES, |running| is_complete(running, 1)).await;
     let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "late"}});
     running.create(&Collection::NODES, node);

@@ -79,7 +79,7 @@ fn revision(running: &Running) -> u64 {
 async fn pods_come_one_by_one_and_are_replaced_from_the_highest_ordinal() {
     let running = start(Cluster::builder());
     running.create(&Collection::STATEFUL_SETS, stateful_set(3, "db:1"));
-    running.until(MINUTES, |running| is_updated(running)).await;
+    running.until(MINUTES, is_updated).await;
     insta::assert_snapshot!(story(&running, 1), @"
     db-0 created
     db-0 ready
@@ -91,7 +91,7 @@ async fn pods_come_one_by_one_and_are_replaced_from_the_highest_ordinal() {
     let since = revision(&running);
     set_image(&running, "db:2");
     running.until(MINUTES, |running| status(running, "updatedReplicas") == 1).await;
-    running.until(MINUTES, |running| is_updated(running)).await;
+    running.until(MINUTES, is_updated).await;
     insta::assert_snapshot!(story(&running, since), @"
     db-2 gone
     db-2 created
@@ -142,7 +142,7 @@ async fn a_broken_pod_blocks_also_the_way_back_until_it_is_deleted() {
     let images = Images::any().with("db:bad", Behaviour::never_ready());
     let running = start(Cluster::builder().images(images));
     running.create(&Collection::STATEFUL_SETS, stateful_set(2, "db:1"));
-    running.until(MINUTES, |running| is_updated(running)).await;
+    running.until(MINUTES, is_updated).await;
     set_image(&running, "db:bad");
     running.until(MINUTES, |running| status(running, "updatedReplicas") == 1).await;
     set_image(&running, "db:1");
@@ -153,7 +153,7 @@ async fn a_broken_pod_blocks_also_the_way_back_until_it_is_deleted() {
         let place = ("default", "db-1");
         store.delete(&user(), &Collection::PODS, place, &Deletion::default()).unwrap();
     });
-    running.until(MINUTES, |running| is_updated(running)).await;
+    running.until(MINUTES, is_updated).await;
     assert_eq!(running.list(&Collection::CONTROLLER_REVISIONS).len(), 2);
 }
 
@@ -163,7 +163,7 @@ async fn parallel_sets_create_all_pods_at_once_and_scale_down_from_the_top() {
     let mut set = stateful_set(3, "db:1");
     set["spec"]["podManagementPolicy"] = "Parallel".into();
     running.create(&Collection::STATEFUL_SETS, set);
-    running.until(MINUTES, |running| is_updated(running)).await;
+    running.until(MINUTES, is_updated).await;
     assert!(story(&running, 1).starts_with("db-0 created\ndb-1 created\ndb-2 created\n"));
     running.edit(&Collection::STATEFUL_SETS, "db", |object| {
         object["spec"]["replicas"] = 1.into();
