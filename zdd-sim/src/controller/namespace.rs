@@ -8,11 +8,16 @@ use crate::controller::context::Context;
 use crate::object::Object;
 use crate::store::{Entry, Part, Place};
 
+/// Marks a namespace whose object was just removed.
+const GONE: &str = "gone";
+
 /// Tells which namespaces have to be looked at after a write.
 pub(crate) fn observe(entry: &Entry, push: &mut dyn FnMut(Place)) {
     let object = &entry.object;
     if entry.collection == Collection::NAMESPACES {
-        push((String::new(), object.name().to_owned()));
+        let is_gone = entry.change == crate::store::Change::Deleted;
+        let kind = if is_gone { GONE } else { "" };
+        push((kind.to_owned(), object.name().to_owned()));
     } else if entry.change == crate::store::Change::Deleted && !object.namespace().is_empty() {
         // The last object of a namespace that terminates may just have gone, and the default
         // account comes back.
@@ -33,9 +38,11 @@ pub(crate) fn reconcile(ctx: &mut Context<'_>, place: &Place) -> Next {
                 });
             }
         }
-        None => {
+        None if place.0 == GONE => {
             empty(ctx, &place.1);
         }
+        // Whoever writes to the store itself needs no namespace object.
+        None => {}
     }
     Next::Done
 }

@@ -142,3 +142,6 @@ fn restarts(pod: &Value) -> i64 {
     let statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
     statuses.filter_map(|status| status["restartCount"].as_i64()).max().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,6 +71,24 @@ async fn orphans_stay_and_are_adopted_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn objects_outside_of_any_namespace_object_are_left_alone() {
+    let running = start(Cluster::builder());
+    for name in ["a", "b"] {
+        let map = serde_json::json!({"metadata": {"name": name, "namespace": "shop"}});
+        running.create(&Collection::CONFIG_MAPS, map);
+    }
+    running.cluster.with_store(|store| {
+        let place = ("shop", "a");
+        store.delete(&user(), &Collection::CONFIG_MAPS, place, &Deletion::default()).unwrap();
+    });
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let left = running
+        .cluster
+        .with_store(|store| store.list(&Collection::CONFIG_MAPS, Some("shop")).count());
+    assert_eq!(left, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deleted_namespace_takes_its_objects_along() {
     let running = start(Cluster::builder());
     running.create(&Collection::DEPLOYMENTS, deployment(2, "web:1"));
