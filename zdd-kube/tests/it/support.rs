@@ -14,7 +14,9 @@ use zdd_core::{
     Target,
 };
 use zdd_kube::KubeCluster;
-use zdd_sim::{ApiServer, Behaviour, Cluster, ClusterBuilder, Collection, Object, Part, Routes};
+use zdd_sim::{
+    ApiServer, Behaviour, Cluster, ClusterBuilder, Collection, Deletion, Object, Part, Routes,
+};
 use zdd_strategies::Rolling;
 
 /// A cluster that runs as long as the value lives.
@@ -37,7 +39,11 @@ pub(crate) async fn started() -> Running {
 }
 
 pub(crate) async fn started_with(deployment: Value) -> Running {
-    let running = start(Cluster::builder().seed(7).nodes(3));
+    started_in(Cluster::builder().seed(7), deployment).await
+}
+
+pub(crate) async fn started_in(cluster: ClusterBuilder, deployment: Value) -> Running {
+    let running = start(cluster);
     running.create(service()).await;
     running.create(deployment).await;
     running.settle("web").await;
@@ -105,6 +111,14 @@ impl Running {
             .unwrap();
     }
 
+    pub(crate) fn delete(&self, collection: &Collection, name: &str) {
+        self.cluster
+            .with_store(|store| {
+                store.delete(&user(), collection, ("default", name), &Deletion::default())
+            })
+            .unwrap();
+    }
+
     pub(crate) fn get(&self, collection: &Collection, name: &str) -> Option<Arc<Value>> {
         self.cluster.with_store(|store| store.get(collection, "default", name).cloned())
     }
@@ -119,6 +133,11 @@ impl Running {
 
     /// The images of all pods that are not about to end, without repetition.
     pub(crate) fn images(&self) -> Vec<String> {
+        self.images_of(&web())
+    }
+
+    /// As above, for the pods whose names begin with the target's.
+    pub(crate) fn images_of(&self, target: &Target) -> Vec<String> {
         let image = |pod: &Arc<Value>| {
             pod["spec"]["containers"][0]["image"].as_str().unwrap_or_default().to_owned()
         };
@@ -126,6 +145,7 @@ impl Running {
             .list(&Collection::PODS)
             .iter()
             .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null())
+            .filter(|pod| pod.name().starts_with(&format!("{}-", target.name)))
             .map(image)
             .collect();
         images.sort();
