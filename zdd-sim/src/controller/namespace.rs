@@ -27,22 +27,22 @@ pub(crate) fn observe(entry: &Entry, push: &mut dyn FnMut(Place)) {
 
 /// Looks at one namespace.
 pub(crate) fn reconcile(ctx: &mut Context<'_>, place: &Place) -> Next {
-    let namespace = ctx.get(&Collection::NAMESPACES, place);
-    match namespace {
-        Some(namespace) if !namespace.is_terminating() => provide(ctx, namespace.name()),
-        Some(namespace) => {
-            if empty(ctx, namespace.name()) {
-                let _gone = ctx.edit(&Collection::NAMESPACES, Part::Main, &namespace, |object| {
-                    object["spec"]["finalizers"] = json!([]);
-                    object["metadata"]["finalizers"] = json!([]);
-                });
-            }
-        }
-        None if place.0 == GONE => {
+    let Some(namespace) = ctx.get(&Collection::NAMESPACES, &(String::new(), place.1.clone()))
+    else {
+        // Whoever writes to the store itself needs no namespace object: only the loss of one
+        // empties it.
+        if place.0 == GONE {
             empty(ctx, &place.1);
         }
-        // Whoever writes to the store itself needs no namespace object.
-        None => {}
+        return Next::Done;
+    };
+    if !namespace.is_terminating() {
+        provide(ctx, namespace.name());
+    } else if empty(ctx, namespace.name()) {
+        let _gone = ctx.edit(&Collection::NAMESPACES, Part::Main, &namespace, |object| {
+            object["spec"]["finalizers"] = json!([]);
+            object["metadata"]["finalizers"] = json!([]);
+        });
     }
     Next::Done
 }

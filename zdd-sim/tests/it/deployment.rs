@@ -427,3 +427,20 @@ async fn terminating_pods_are_counted_apart() {
     assert_eq!(count(&running, "replicas"), 1);
     running.until(MINUTES, |running| count(running, "terminatingReplicas") == 0).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_autoscaler_changes_the_size_in_the_middle_of_a_rollout() {
+    let running = deployed(Cluster::builder(), 4, strategy(1, 0)).await;
+    let since = revision(&running);
+    set_image(&running, "web:2");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let place = ("default", "web");
+    running.cluster.autoscale(&Collection::DEPLOYMENTS, place, 6).unwrap();
+    running.complete("web").await;
+    let object = running.get(&Collection::DEPLOYMENTS, "web").unwrap();
+    assert_eq!(object.int("/status/updatedReplicas"), Some(6));
+    let (fewest, most) = extremes(&running, since);
+    assert!(fewest >= 4 && most <= 7, "{fewest} {most}");
+    let missing = running.cluster.autoscale(&Collection::DEPLOYMENTS, ("default", "none"), 6);
+    assert!(missing.is_err());
+}
