@@ -65,7 +65,7 @@ pub trait Lease: Send + Sync {
 pub struct Tenure {
     epoch: Epoch,
     lost: CancellationToken,
-    release: Option<Release>,
+    release: Mutex<Option<Release>>,
     _stop_renewal: DropGuard,
 }
 
@@ -90,7 +90,7 @@ impl Tenure {
         stop_renewal: CancellationToken,
         release: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
-        let release = Some(Release(Box::pin(release)));
+        let release = Mutex::new(Some(Release(Box::pin(release))));
         Self { epoch, lost, release, _stop_renewal: stop_renewal.drop_guard() }
     }
 
@@ -112,8 +112,9 @@ impl Tenure {
     ///
     /// # Cancel safety
     /// Dropping the future leaves the lease to run out.
-    pub async fn release(mut self) {
-        if let Some(Release(release)) = self.release.take() {
+    pub async fn release(self) {
+        let release = self.release.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Release(release)) = release {
             release.await;
         }
     }

@@ -272,3 +272,9 @@ impl fmt::Debug for Rollout {
             .finish_non_exhaustive()
     }
 }
+
+// A rollout can run on any executor.
+const _: fn(Rollout) = |rollout| {
+    fn is_send(_: impl Send) {}
+    is_send(rollout.run());
+};

@@ -388,7 +388,11 @@ impl Driver<'_> {
     }
 
     /// Tells the listeners, and the cluster's users.
-    async fn announce(&self, kind: ProgressKind) {
+    #[expect(
+        clippy::needless_pass_by_ref_mut,
+        reason = "a shared borrow across the await would need the running gates to be Sync"
+    )]
+    async fn announce(&mut self, kind: ProgressKind) {
         let progress = self.tell(kind);
         let state = self.ledger.state();
         let mark = Mark::new(&self.rollout.target, &state.start.rollout, self.epoch);

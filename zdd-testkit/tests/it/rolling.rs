@@ -34,12 +34,19 @@ async fn told(lab: &Lab, rollout: Rollout) -> (Result<Report, RolloutError>, Str
     for event in events {
         if !matches!(event.kind, ProgressKind::Warning { .. }) {
             let seconds = elapsed(start.unwrap(), event.at).as_secs();
-            writeln!(story, "t+{:02}:{:02} {}", seconds / 60, seconds % 60, event.kind).unwrap();
+            let what = without_suffix(&event.kind.to_string());
+            writeln!(story, "t+{:02}:{:02} {what}", seconds / 60, seconds % 60).unwrap();
         }
     }
     let requests = lab.requests();
     assert_eq!(requests.failed, 0, "{requests:?}\n{story}");
     (report, story)
+}
+
+/// Generated parts of pod names say nothing to a reader.
+fn without_suffix(text: &str) -> String {
+    let name = |word: &str| word.starts_with("web-").then_some("web-…");
+    text.split(' ').map(|word| name(word).unwrap_or(word)).collect::<Vec<_>>().join(" ")
 }
 
 fn rolling(config: RollingConfig) -> Rolling {
