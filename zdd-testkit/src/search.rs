@@ -102,12 +102,15 @@ impl Scenario {
         run::run(self, &Trial::calm(SEED))
     }
 
-    /// Runs one trial and says what was wrong.
+    /// Runs one trial and says what was wrong, compared with [`reference`](Self::reference).
     #[must_use]
     pub fn try_one(&self, trial: &Trial) -> (Observed, Vec<String>) {
-        let reference = run::run(self, &Trial::calm(trial.seed));
+        self.compare(&self.reference(), trial)
+    }
+
+    fn compare(&self, reference: &Observed, trial: &Trial) -> (Observed, Vec<String>) {
         let observed = run::run(self, trial);
-        let problems = self.judge(&reference, &observed, trial);
+        let problems = self.judge(reference, &observed, trial);
         (observed, problems)
     }
 
@@ -125,7 +128,7 @@ impl Scenario {
                 })
             })
             .collect();
-        self.search(&trials)
+        self.search(&reference, &trials)
     }
 
     /// Runs trials with two random faults and random edits by others.
@@ -134,11 +137,11 @@ impl Scenario {
         let reference = self.reference();
         let verbs: Vec<Verb> = reference.requests.iter().map(|seen| seen.verb).collect();
         let trials: Vec<Trial> = seeds.map(|seed| Trial::random(seed, &verbs)).collect();
-        self.search(&trials)
+        self.search(&reference, &trials)
     }
 
     /// Runs trials on all processors; the findings are in the order of the trials.
-    fn search(&self, trials: &[Trial]) -> Findings {
+    fn search(&self, reference: &Observed, trials: &[Trial]) -> Findings {
         let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let next = AtomicUsize::new(0);
         let found = Mutex::new((Findings::default(), BTreeMap::new()));
@@ -146,7 +149,7 @@ impl Scenario {
             for _ in 0..threads {
                 scope.spawn(|| {
                     while let Some(trial) = trials.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let (observed, problems) = self.try_one(trial);
+                        let (observed, problems) = self.compare(reference, trial);
                         let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
                         found.0.take(&observed);
                         if !problems.is_empty() {
