@@ -141,7 +141,8 @@ pub trait Cluster: Send + Sync {
     /// Makes every later write of drivers with a lower epoch fail.
     ///
     /// # Errors
-    /// [`ClusterError::Conflict`] when a driver with a higher epoch has been here.
+    /// [`ClusterError::Fenced`] when a driver with a higher epoch has been here;
+    /// [`ClusterError::Refused`] when the target does not exist.
     async fn fence(&self, mark: &Mark<'_>) -> Result<(), ClusterError>;
 
     /// Tells the cluster's users about progress, as far as the cluster has a place for it.

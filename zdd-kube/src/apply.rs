@@ -56,7 +56,7 @@ async fn still_as_seen(
     let seen = seen.workload.as_ref().ok_or_else(conflict)?;
     let (meta, spec) = (&present.meta, &present.body.spec);
     let same = meta.uid() == seen.uid
-        && spec.template == seen.template
+        && *present.body.template() == seen.template
         && spec.paused == seen.paused
         && settings(mark.target.kind, &present.body) == seen.settings
         && meta.generation == seen.generation;

@@ -22,7 +22,27 @@ pub fn client(mut config: Config) -> Result<Client, kube::Error> {
 
 /// Puts a rollout's ports together on one client: cluster, journal and lease.
 ///
-/// Use a client made by [`client`], or one without a layer that repeats writes.
+/// Use a client made by [`client`], or one without a layer that repeats writes. Take the parts
+/// apart to set timeouts, the length of the lease, or to keep the journal elsewhere.
+///
+/// # Examples
+/// ```
+/// use zdd_core::{Change, Rollout, Target};
+/// use zdd_strategies::Rolling;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// # let cluster = zdd_sim::Cluster::builder().build();
+/// # let client = cluster.client();
+/// // let client = zdd_kube::client(kube::Config::infer().await?)?;
+/// let backend = zdd_kube::backend(client);
+/// let target = Target::deployment("default", "web");
+/// let rollout = Rollout::new(backend, target, Change::image("app", "web:2"), Rolling::default());
+/// // This cluster is empty.
+/// let refused = rollout.plan().await.unwrap_err();
+/// assert_eq!(refused.to_string(), "failed to roll out Deployment default/web");
+/// # }
+/// ```
 #[must_use]
 pub fn backend(client: Client) -> Backend {
     Backend::new(

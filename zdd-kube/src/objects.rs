@@ -3,6 +3,7 @@
 //! Objects arrive as documents. A view is made once, where an object enters the crate; whatever
 //! a view does not name is left alone, because writes are patches.
 
+mod fingerprint;
 mod history;
 mod pod;
 mod service;
@@ -16,7 +17,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use zdd_core::{Template, Uid};
 
-pub(crate) use history::{ReplicaSet, Revision};
+pub(crate) use fingerprint::Fingerprint;
+pub(crate) use history::{Historic, ReplicaSet, Revision};
 pub(crate) use pod::{
     ContainerStatus, Pod, PodConditionKind, PodPhase, PodSpec, Terminated, WaitingReason,
 };
@@ -106,10 +108,6 @@ pub(crate) fn normalized(mut template: Value) -> Template {
         }
     }
     Template::new(template)
-}
-
-fn template<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Template, D::Error> {
-    Value::deserialize(deserializer).map(normalized)
 }
 
 /// Reads `null`, which Go writes for empty lists and maps, like an absent field.

@@ -26,7 +26,7 @@ pub(crate) async fn prepare(
     let Some(workload) = &reading.workload else {
         return Err(preflight::missing(requests, target).await);
     };
-    let template = change::resolve(request, &reading, workload)?;
+    let template = change::resolve(requests, request, workload).await?;
     let facts = Facts::new(request, workload, &template, &reading.services)?;
     let mut warnings = preflight::check(&facts)?;
     warnings.extend(preflight::surroundings(requests, &rights, &facts).await);
@@ -82,7 +82,7 @@ async fn dry_run(
         );
         return Err(ClusterError::refused(target, problem));
     }
-    Ok(Tried::Template(answer.body.spec.template))
+    Ok(Tried::Template(answer.body.template().clone()))
 }
 
 /// Tells whether a webhook with side effects keeps the server from trying.

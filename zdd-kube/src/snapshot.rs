@@ -43,7 +43,7 @@ pub(crate) fn assemble(target: &Target, parts: &Parts<'_>) -> Snapshot {
 
 /// Returns the labels of the pods that the workload's template gives.
 pub(crate) fn labels(workload: &objects::Workload) -> BTreeMap<String, String> {
-    template_labels(workload.spec.template.as_value())
+    template_labels(workload.template().as_value())
 }
 
 /// Returns the labels in a template.
@@ -84,8 +84,7 @@ fn workload(
     let (meta, body) = (&object.meta, &object.body);
     let kind = target.kind;
     let version = Version::new(&meta.version);
-    let mut workload =
-        Workload::new(meta.uid(), version, meta.generation, body.spec.template.clone());
+    let mut workload = Workload::new(meta.uid(), version, meta.generation, body.template().clone());
     workload.revision = revision(kind, object, parts);
     workload.replicas = completion::desired(kind, body);
     workload.paused = body.spec.paused;
@@ -111,13 +110,14 @@ fn revision(
     parts: &Parts<'_>,
 ) -> Option<RevisionHash> {
     let (meta, body) = (&object.meta, &object.body);
+    let wanted = body.spec.template.fingerprint;
     let owns = |owned: &objects::Meta| owned.controller.as_ref() == Some(&meta.uid);
     match kind {
         WorkloadKind::DaemonSet => {
-            let matching = parts.revisions.iter().filter(|revision| {
-                owns(&revision.meta)
-                    && revision.body.template().as_ref() == Some(&body.spec.template)
-            });
+            let matching = parts
+                .revisions
+                .iter()
+                .filter(|revision| owns(&revision.meta) && revision.body.template == Some(wanted));
             let newest = matching.max_by_key(|revision| revision.body.revision)?;
             newest.meta.labels.get(REVISION_LABEL).map(RevisionHash::new)
         }
@@ -125,7 +125,7 @@ fn revision(
             let matching = parts
                 .replica_sets
                 .iter()
-                .filter(|set| owns(&set.meta) && set.body.spec.template == body.spec.template);
+                .filter(|set| owns(&set.meta) && set.body.spec.template == wanted);
             // Of several the controller takes the oldest.
             let oldest = matching.min_by_key(|set| (set.meta.created, &set.meta.name))?;
             oldest.meta.labels.get(HASH_LABEL).map(RevisionHash::new)

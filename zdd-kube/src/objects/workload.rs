@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use zdd_core::{Amount, InvalidAmount, Template};
 
-use crate::objects::{Truth, nullable, template};
+use crate::objects::{Fingerprint, Truth, normalized, nullable};
 
 /// A workload.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -21,8 +22,7 @@ pub(crate) struct Workload {
 pub(crate) struct Spec {
     pub(crate) replicas: Option<u32>,
     pub(crate) selector: Selector,
-    #[serde(deserialize_with = "template")]
-    pub(crate) template: Template,
+    pub(crate) template: Stored,
     #[serde(default)]
     pub(crate) paused: bool,
     #[serde(default)]
@@ -30,6 +30,28 @@ pub(crate) struct Spec {
     // Deployments call it `strategy`.
     #[serde(default, alias = "strategy")]
     pub(crate) update_strategy: Strategy,
+}
+
+/// The template as it is stored, and what it is compared by with those of the history.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Stored {
+    pub(crate) template: Template,
+    pub(crate) fingerprint: Fingerprint,
+}
+
+impl<'de> Deserialize<'de> for Stored {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let template = Value::deserialize(deserializer).map(normalized)?;
+        let fingerprint = Fingerprint::of(&template);
+        Ok(Self { template, fingerprint })
+    }
+}
+
+impl Workload {
+    /// Returns the desired template.
+    pub(crate) fn template(&self) -> &Template {
+        &self.spec.template.template
+    }
 }
 
 /// How pods are replaced.

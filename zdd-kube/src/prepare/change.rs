@@ -1,10 +1,12 @@
-//! Works out the template that a change asks for. Pure but for the time of a restart.
+//! Works out the template that a change asks for. Only the history is read for it.
 
 use serde_json::{Value, json};
 use zdd_core::{Change, Clock, ClusterError, Request, Target, Template, WorkloadKind};
 
-use crate::objects::{Object, Workload, normalized};
-use crate::observe::Reading;
+use crate::objects::{Historic, Object, Workload, normalized};
+use crate::observe::list;
+use crate::requests::Requests;
+use crate::resource::Resource;
 
 /// The annotation by which `kubectl rollout restart` makes a template another one.
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
@@ -12,17 +14,20 @@ const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 const REVISION: &str = "deployment.kubernetes.io/revision";
 
 /// Returns the template that the change asks for; the server has not seen it yet.
-pub(super) fn resolve(
+pub(super) async fn resolve(
+    requests: &Requests,
     request: &Request<'_>,
-    reading: &Reading,
     workload: &Object<Workload>,
 ) -> Result<Template, ClusterError> {
-    let present = workload.body.spec.template.as_value();
+    let present = workload.body.template().as_value();
     let template = match request.change {
         Change::Image { container, image } => set_image(present, container, image),
         Change::Restart => Ok(restart(present)),
         Change::Template(template) => Ok(normalized(template.as_value().clone())),
-        Change::Undo { revision } => undo(request.target, reading, workload, *revision),
+        Change::Undo { revision } => {
+            let history = history(requests, request.target, workload).await?;
+            undo(&history, *revision)
+        }
         other => Err(format!("this release does not know how to {other}")),
     };
     template.map_err(|problem| ClusterError::refused(request.target, problem))
@@ -52,17 +57,7 @@ fn restart(present: &Value) -> Template {
 }
 
 /// Finds an earlier template as `kubectl rollout undo` does.
-fn undo(
-    target: &Target,
-    reading: &Reading,
-    workload: &Object<Workload>,
-    wanted: Option<i64>,
-) -> Result<Template, String> {
-    let history = history(target.kind, reading, &workload.meta.uid);
-    let numbers = || {
-        let numbers: Vec<String> = history.iter().map(|(number, _)| number.to_string()).collect();
-        if numbers.is_empty() { "none".to_owned() } else { numbers.join(", ") }
-    };
+fn undo(history: &[(i64, Template)], wanted: Option<i64>) -> Result<Template, String> {
     let found = match wanted {
         Some(wanted) => history.iter().find(|(number, _)| *number == wanted),
         None => history.iter().rev().nth(1),
@@ -74,31 +69,33 @@ fn undo(
         Some(wanted) => format!("revision {wanted} is not in its history"),
         None => "there is no revision before the present one in its history".to_owned(),
     };
+    let numbers: Vec<String> = history.iter().map(|(number, _)| number.to_string()).collect();
+    let numbers = if numbers.is_empty() { "none".to_owned() } else { numbers.join(", ") };
     Err(format!(
-        "{what} (there: {}; revisionHistoryLimit says how many are kept); \
-         set the image or the template instead",
-        numbers()
+        "{what} (there: {numbers}; revisionHistoryLimit says how many are kept); set the image or \
+         the template instead"
     ))
 }
 
-/// Lists the revisions that the target owns, oldest first.
-fn history(kind: WorkloadKind, reading: &Reading, uid: &str) -> Vec<(i64, Template)> {
-    let mut history: Vec<(i64, Template)> = match kind {
-        WorkloadKind::Deployment => {
-            let owned = reading.replica_sets.iter();
-            let owned = owned.filter(|set| set.meta.controller.as_deref() == Some(uid));
-            let numbered = owned.filter_map(|set| {
-                let number = set.meta.annotations.get(REVISION)?.parse().ok()?;
-                Some((number, set.body.spec.template.clone()))
-            });
-            numbered.collect()
-        }
-        WorkloadKind::DaemonSet | WorkloadKind::StatefulSet => {
-            let owned = reading.revisions.iter();
-            let owned = owned.filter(|kept| kept.meta.controller.as_deref() == Some(uid));
-            owned.filter_map(|kept| Some((kept.body.revision, kept.body.template()?))).collect()
-        }
-    };
+/// Reads the revisions that the target owns, oldest first.
+async fn history(
+    requests: &Requests,
+    target: &Target,
+    workload: &Object<Workload>,
+) -> Result<Vec<(i64, Template)>, ClusterError> {
+    let selector = workload.body.spec.selector.query();
+    let resource = Resource::history(target.kind);
+    let kept = list::<Historic>(requests, resource, &target.namespace, Some(&selector)).await?;
+    let owned =
+        kept.iter().filter(|kept| kept.meta.controller.as_ref() == Some(&workload.meta.uid));
+    let numbered = owned.filter_map(|kept| {
+        let number = match target.kind {
+            WorkloadKind::Deployment => kept.meta.annotations.get(REVISION)?.parse().ok()?,
+            WorkloadKind::DaemonSet | WorkloadKind::StatefulSet => kept.body.revision,
+        };
+        Some((number, kept.body.template()?))
+    });
+    let mut history: Vec<(i64, Template)> = numbered.collect();
     history.sort_by_key(|(number, _)| *number);
-    history
+    Ok(history)
 }

@@ -170,6 +170,11 @@ async fn stateful_sets_and_daemon_sets_roll_and_turn_back() {
         };
         assert_eq!(run(to("web:2")).await.outcome, Outcome::Promoted, "{target}");
         assert_eq!(image(&running), ["web:2"], "{target}");
+        let undo = Change::Undo { revision: Some(1) };
+        let back = Rollout::new(running.backend(), target.clone(), undo, Rolling::default());
+        assert_eq!(run(back).await.outcome, Outcome::Promoted, "{target}");
+        assert_eq!(image(&running), ["web:1"], "{target}");
+        assert_eq!(run(to("web:2")).await.outcome, Outcome::Promoted, "{target}");
         running.push_crashing("web:bad");
         let outcome = run(to("web:bad")).await.outcome;
         assert!(matches!(outcome, Outcome::RolledBack { .. }), "{target}: {outcome}");

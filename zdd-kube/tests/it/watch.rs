@@ -7,9 +7,9 @@ use futures::stream::BoxStream;
 use serde_json::json;
 use zdd_core::{Cluster as _, ClusterError, Completion, Snapshot, Target};
 use zdd_kube::KubeCluster;
-use zdd_sim::{Authorizer, Collection, Fault, Faults, Object, Plan, Verb};
+use zdd_sim::{Authorizer, Collection, Fault, Faults, Plan, Verb};
 
-use crate::support::{Running, deployment, started, web};
+use crate::support::{Running, deployment, started, started_with, web};
 
 type Snapshots = BoxStream<'static, Result<Snapshot, ClusterError>>;
 
@@ -95,14 +95,14 @@ async fn each_request_may_fail_and_the_stream_goes_on() {
     let kinds = Fault::all_for(Verb::List).into_iter().chain(Fault::all_for(Verb::Watch));
     for fault in kinds.filter(|fault| !matches!(fault, Fault::CrashAfter | Fault::CrashBefore)) {
         for at in 0..10 {
-            let running = started().await;
+            let running = started_with(deployment(1, "web:1")).await;
             let mut snapshots = watch(&running, &Faults::new(Plan::single(at, fault.clone())));
-            until(&mut snapshots, |snapshot| replicas(snapshot) == 6).await;
-            scale(&running, 8);
+            until(&mut snapshots, |snapshot| replicas(snapshot) == 1).await;
+            scale(&running, 2);
             let all = |snapshot: &Snapshot| {
-                snapshot.services.first().is_some_and(|service| service.ready.len() == 8)
-                    && snapshot.pods.len() == 8
-                    && replicas(snapshot) == 8
+                snapshot.services.first().is_some_and(|service| service.ready.len() == 2)
+                    && snapshot.pods.len() == 2
+                    && replicas(snapshot) == 2
             };
             let found = tokio::time::timeout(Duration::from_secs(900), until(&mut snapshots, all));
             assert!(found.await.is_ok(), "{at}:{fault:?}");
