@@ -6,6 +6,8 @@ mod graceful_server;
 #[cfg(unix)]
 mod manifest;
 #[cfg(unix)]
+mod rolling;
+#[cfg(unix)]
 mod services;
 #[cfg(unix)]
 mod wire;

@@ -98,7 +98,9 @@ async fn deploy(place: &Place, pods: &Pods, args: &Args) -> anyhow::Result<ExitC
     for load in loads {
         reports.push(load.stop().await);
     }
-    for report in &reports { eprintln!("{:?} {:?} {:#?}", report.connections, report.labels, report.samples); }
+    for report in &reports {
+        eprintln!("{:?} {:?} {:#?}", report.connections, report.labels, report.samples);
+    }
     let requests = Requests::of(&reports);
     let as_expected = (report.outcome == Outcome::Promoted) == args.fail.is_none();
     let good = as_expected && requests.failed() == 0;
