@@ -165,6 +165,9 @@ impl Rollout {
     }
 
     /// Sets the id, instead of a random one.
+    ///
+    /// With an id of its own, as that of a pipeline run, a rollout that has ended is not begun again
+    /// by a process that was restarted: [`run`](Self::run) reports how it ended.
     #[must_use]
     pub fn id(mut self, id: RolloutId) -> Self {
         self.id = id;

@@ -11,7 +11,7 @@ use zdd_core::{Observation, Reason, TroubleKind, later};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct FailFast {
-    /// Restarts of a crashing container that are tolerated.
+    /// Restarts that a crashing container gets: with 1, its second crash ends the rollout.
     pub restarts: u32,
     /// How long an image may fail to be pulled, or a container to be configured or run.
     pub start_errors: Duration,
@@ -44,7 +44,8 @@ impl FailFast {
         let mut until = None;
         for (pod, trouble, lasting) in seen.failing() {
             let over = match trouble.kind {
-                TroubleKind::Crash => trouble.restarts > self.restarts,
+                // What crashes with so many restarts behind it has had its chances.
+                TroubleKind::Crash => trouble.restarts >= self.restarts,
                 TroubleKind::Config | TroubleKind::Image | TroubleKind::Run => {
                     if lasting < self.start_errors {
                         let end = later(seen.now(), self.start_errors - lasting);

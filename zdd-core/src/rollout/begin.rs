@@ -5,10 +5,19 @@ use crate::error::RolloutError;
 use crate::event::ProgressKind;
 use crate::journal::{Baseline, Entry, Event, JournalError, Log, Start};
 use crate::lease::Epoch;
+use crate::outcome::Outcome;
 use crate::rollout::Rollout;
 use crate::rollout::ledger::{self, Ledger};
 use crate::snapshot::{Snapshot, Workload};
-use crate::state::State;
+use crate::state::{Phase, State};
+
+/// What the journal had to say at the start of a run.
+pub(super) enum Beginning {
+    /// This very rollout has ended already: the process that saw to it died before it could say so.
+    Ended(Box<State>, Outcome),
+    /// There is something to do.
+    Begun(Box<Begun>),
+}
 
 /// A run that has begun: the ledger, the snapshot it began on, and what users should know.
 pub(super) struct Begun {
@@ -27,13 +36,21 @@ struct Legacy {
 impl Rollout {
     /// Reads the journal and begins accordingly. The first write to anything but the lease is the
     /// journal's, after all checks.
-    pub(super) async fn begin(&self, epoch: Epoch) -> Result<Begun, RolloutError> {
+    pub(super) async fn begin(&self, epoch: Epoch) -> Result<Beginning, RolloutError> {
         let (log, state) = self.load().await?;
+        if let Some(state) = &state
+            && let Phase::Finished(outcome) = &state.phase
+            && state.start.rollout == self.id
+            && state.start.change == self.change
+        {
+            return Ok(Beginning::Ended(Box::new(state.clone()), outcome.clone()));
+        }
         let unfinished = state.filter(|state| !state.is_finished());
-        match unfinished {
+        let begun = match unfinished {
             Some(state) if state.start.change == self.change => self.adopt(epoch, log, state).await,
             unfinished => self.start(epoch, log, unfinished).await,
-        }
+        };
+        Ok(Beginning::Begun(Box::new(begun?)))
     }
 
     async fn load(&self) -> Result<(Log, Option<State>), RolloutError> {

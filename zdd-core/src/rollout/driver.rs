@@ -18,13 +18,13 @@ use crate::lease::Epoch;
 use crate::observation::Observation;
 use crate::outcome::{Outcome, Reason, Report, Superseder};
 use crate::rollout::Rollout;
-use crate::rollout::begin::Begun;
+use crate::rollout::begin::{Beginning, Begun};
 use crate::rollout::gating::Gates;
 use crate::rollout::ledger::Ledger;
 use crate::rollout::phases::PhaseClock;
 use crate::rollout::takeover::superseder;
 use crate::snapshot::{Counts, Snapshot};
-use crate::state::Phase;
+use crate::state::{Phase, State};
 use crate::step::Step;
 use crate::strategy::{Decision, Gating, Wait};
 use crate::tracker::Tracker;
@@ -64,7 +64,10 @@ impl Rollout {
         drop(std::mem::replace(&mut self.commands.0, sender));
         let mut commands = std::mem::replace(&mut self.commands.1, closed);
         let begun_at = self.clock.now();
-        let Begun { ledger, snapshot, warnings, news } = self.begin(epoch).await?;
+        let Begun { ledger, snapshot, warnings, news } = match self.begin(epoch).await? {
+            Beginning::Begun(begun) => *begun,
+            Beginning::Ended(state, outcome) => return Ok(self.told(&state, outcome)),
+        };
         let now = self.clock.now();
         let gates = Gates::new(self.gates.clone(), self.target.clone(), self.clock);
         let mut driver = Driver {
@@ -93,6 +96,20 @@ impl Rollout {
             phases: driver.phases.finish(self.clock.now()),
             warnings,
         })
+    }
+}
+
+impl Rollout {
+    /// The report of a rollout that had ended before this process began.
+    fn told(&self, state: &State, outcome: Outcome) -> Report {
+        Report {
+            rollout: state.start.rollout.clone(),
+            target: self.target.clone(),
+            strategy: state.start.strategy.clone(),
+            outcome,
+            phases: Vec::new(),
+            warnings: Vec::new(),
+        }
     }
 }
 

@@ -45,3 +45,18 @@ async fn a_rollback_survives_the_death_of_its_driver() {
         assert_eq!(cluster.workload().settings, before.settings);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rollout_that_has_ended_is_told_and_not_begun_again() {
+    let cluster = Ideal::with_pods(2);
+    cluster.break_image("web:2");
+    let first = cluster.beside(cluster.rollout("web:2").run()).await.unwrap();
+    let writes = cluster.writes();
+    let again = cluster.beside(cluster.rollout("web:2").run()).await.unwrap();
+    assert_eq!(again.outcome, first.outcome);
+    assert_eq!(cluster.writes(), writes);
+    // Under another id it is another rollout.
+    let other = cluster.rollout("web:2").id(zdd_core::RolloutId::new("other"));
+    cluster.beside(other.run()).await.unwrap();
+    assert!(cluster.writes().len() > writes.len());
+}

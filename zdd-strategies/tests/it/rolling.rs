@@ -94,10 +94,10 @@ fn one_crash_is_tolerated_and_a_second_is_not() {
     let mut scene = Scene::deployment(2).set_by(&strategy);
     scene.pods(2, 0);
     let mut trouble = Trouble::new(TroubleKind::Crash, "exit code 1");
-    trouble.restarts = 1;
+    trouble.restarts = 0;
     scene.sick_pod(trouble);
     wait(scene.ask(&strategy));
-    scene.snapshot.pods.last_mut().unwrap().trouble.as_mut().unwrap().restarts = 2;
+    scene.snapshot.pods.last_mut().unwrap().trouble.as_mut().unwrap().restarts = 1;
     assert!(matches!(reason(scene.ask(&strategy)), Reason::PodsFailing { .. }));
 }
 
