@@ -9,12 +9,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::collection::Collection;
 use crate::object::Object;
+
+mod error;
+
+pub use error::StoreError;
 
 /// How many log entries are kept; older watches get 410 Gone, as after an etcd compaction.
 const LOG_LIMIT: usize = 20_000;
@@ -50,50 +53,6 @@ pub struct Entry {
     pub before: Option<Arc<Value>>,
     /// Who wrote: a user agent of the API, or the name of a controller.
     pub actor: Arc<str>,
-}
-
-/// Why the store refused a write.
-#[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// The name is taken.
-    #[error("{collection} \"{name}\" already exists")]
-    AlreadyExists {
-        /// The collection.
-        collection: Collection,
-        /// The object's name.
-        name: String,
-    },
-    /// The object has another resourceVersion than the writer saw.
-    #[error(
-        "the object has been modified; please apply your changes to the latest version and try again"
-    )]
-    Conflict {
-        /// The collection.
-        collection: Collection,
-        /// The object's name.
-        name: String,
-    },
-    /// There is no such object.
-    #[error("{collection} \"{name}\" not found")]
-    NotFound {
-        /// The collection.
-        collection: Collection,
-        /// The object's name.
-        name: String,
-    },
-    /// The object has another uid than the writer named.
-    #[error("precondition failed: uid in precondition: {wanted}, uid in object meta: {found}")]
-    UidMismatch {
-        /// The collection.
-        collection: Collection,
-        /// The object's name.
-        name: String,
-        /// The uid that the writer named.
-        wanted: String,
-        /// The uid of the object.
-        found: String,
-    },
 }
 
 /// What must hold for a deletion, and how it is done.
