@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use zdd_core::{Target, WorkloadKind};
-use zdd_sim::{Change, Collection, Counts, Entry, Object};
+use zdd_sim::{Change, Collection, Entry, Object};
 
 use crate::lab::collection;
 
@@ -26,20 +26,14 @@ const OWNED: [&str; 9] = [
 ];
 
 /// Goes through the log of a run and says what was against the rules.
-pub(crate) fn violations(
-    target: &Target,
-    log: &[Entry],
-    requests: &Counts,
-    driver: &str,
-) -> Vec<String> {
+pub(crate) fn violations(target: &Target, log: &[Entry], driver: &str) -> Vec<String> {
     let mut found = Vec::new();
-    if requests.failed > 0 {
-        found.push(format!("I1: {} requests failed: {:?}", requests.failed, requests.causes));
-    }
     let workloads = collection(target.kind);
     let mut epoch = 0;
     let mut desired: Option<i64> = None;
+    let (mut begun, mut begun_before_edit) = (false, false);
     for entry in log {
+        begun |= entry.collection == Collection::CONFIG_MAPS;
         if entry.collection == workloads && entry.object.name() == target.name {
             if entry.change == Change::Deleted {
                 // What happens to the pods of a deleted workload is its deleter's wish.
@@ -50,7 +44,14 @@ pub(crate) fn violations(
             desired = if scaled { replicas.min(desired) } else { replicas };
             if let (Some(before), true) = (&entry.before, &*entry.actor == driver) {
                 owned_fields(before, &entry.object, entry.revision, &mut found);
-                foreign_template(before, &entry.object, entry.revision, &mut found);
+                if begun_before_edit {
+                    foreign_template(before, &entry.object, entry.revision, &mut found);
+                }
+            }
+            let set = entry.before.as_deref().is_none_or(|before| image(before) != FOREIGN);
+            if set && image(&entry.object) == FOREIGN {
+                // What was there before a rollout began is its baseline, whoever set it.
+                begun_before_edit = begun;
             }
             let label = entry.object.label(EPOCH).and_then(|label| label.parse::<u64>().ok());
             if label.is_some_and(|label| label < epoch) {
@@ -120,13 +121,14 @@ fn owned_fields(before: &Arc<Value>, after: &Arc<Value>, revision: u64, found: &
 
 /// I7: the driver replaces the templates that it knows, and no other.
 fn foreign_template(before: &Value, after: &Value, revision: u64, found: &mut Vec<String>) {
-    let image = |object: &Value| {
-        object.text("/spec/template/spec/containers/0/image").unwrap_or_default().to_owned()
-    };
     let (was, is) = (image(before), image(after));
     if was != is && was == FOREIGN && is != FOREIGN {
         found.push(format!("I7: the driver overwrote {was} with {is} at revision {revision}"));
     }
+}
+
+fn image(workload: &Value) -> &str {
+    workload.text("/spec/template/spec/containers/0/image").unwrap_or_default()
 }
 
 /// I3: the driver never takes a pod away that serves.

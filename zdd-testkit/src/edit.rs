@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use serde_json::Value;
+use zdd_core::WorkloadKind;
 use zdd_sim::{Deletion, Part, StoreError};
 
 use crate::lab::{Lab, collection};
@@ -32,7 +33,8 @@ impl Edit {
             0 => Self::Delete,
             1 | 2 => Self::Annotate,
             3 => Self::Rival,
-            4 | 5 => Self::Scale(random.u32(1..6)),
+            // A StatefulSet of one pod cannot be rolled without a gap: it replaces pods in place.
+            4 | 5 => Self::Scale(random.u32(2..6)),
             _ => Self::SetTemplate,
         }
     }
@@ -53,11 +55,13 @@ impl Edit {
         let kind = collection(target.kind);
         let edit: Box<dyn FnOnce(&mut Value)> = match self {
             Self::Rival => return,
+            // The nodes say how many pods a DaemonSet has.
+            Self::Scale(_) if target.kind == WorkloadKind::DaemonSet => return,
             Self::Delete => {
                 let deleted = lab
                     .cluster()
                     .with_store(|store| store.delete(&actor, &kind, place, &Deletion::default()));
-                return ignore_absence(deleted.map(drop));
+                return ignore_absence(&deleted.map(drop));
             }
             Self::Annotate => Box::new(|object| {
                 object["metadata"]["annotations"]["example.com/note"] = "by hand".into();
@@ -72,12 +76,12 @@ impl Edit {
         let made = lab
             .cluster()
             .with_store(|store| store.modify(&actor, &kind, Part::Main, place, edit).map(drop));
-        ignore_absence(made);
+        ignore_absence(&made);
     }
 }
 
 /// An edit can come after the target is gone.
-fn ignore_absence(made: Result<(), StoreError>) {
+fn ignore_absence(made: &Result<(), StoreError>) {
     assert!(
         matches!(made, Ok(()) | Err(StoreError::NotFound { .. })),
         "an edit by hand was refused: {made:?} ({})",

@@ -61,7 +61,7 @@ pub(crate) fn run(scenario: &Scenario, trial: &Trial) -> Observed {
 }
 
 async fn observe(scenario: &Scenario, trial: &Trial) -> Observed {
-    let cluster = scenario.cluster(trial.seed);
+    let cluster = Scenario::cluster(trial.seed);
     let lab = Lab::start(cluster, scenario.target.clone(), scenario.replicas).await;
     let first = lab.cluster().with_store(|store| store.revision());
     let started = Instant::now();
@@ -74,7 +74,12 @@ async fn observe(scenario: &Scenario, trial: &Trial) -> Observed {
         let log: Vec<Entry> = store.since(first).into_iter().flatten().cloned().collect();
         (log, End::of(store))
     });
-    let mut violations = checks::violations(&scenario.target, &log, &requests, DRIVER);
+    let mut violations = checks::violations(&scenario.target, &log, DRIVER);
+    let deleted = matches!(trial.edit, Some((_, Edit::Delete)));
+    // Requests to a workload that someone deleted are the deleter's loss.
+    if requests.failed > 0 && !deleted {
+        violations.push(format!("I1: {} requests failed: {:?}", requests.failed, requests.causes));
+    }
     if log.is_empty() {
         violations.push("the log was cut off: nothing can be said".to_owned());
     }
@@ -157,14 +162,13 @@ impl Driver<'_> {
     async fn edit(&self, trial: &Trial) {
         let Some((after, edit)) = trial.edit else { return };
         tokio::time::sleep(after).await;
-        match edit {
-            Edit::Rival => {
-                let api = self.lab.cluster().api().as_user(DRIVER);
-                // Whether it is told to stay away or takes over, nothing must break.
-                let rival = self.rollout(api, "web:3").run();
-                let _ = tokio::time::timeout(LIMIT, rival).await;
-            }
-            other => other.make(self.lab),
+        if edit == Edit::Rival {
+            let api = self.lab.cluster().api().as_user(DRIVER);
+            // Whether it is told to stay away or takes over, nothing must break.
+            let rival = self.rollout(api, "web:4").run();
+            let _ = tokio::time::timeout(LIMIT, rival).await;
+        } else {
+            edit.make(self.lab);
         }
     }
 }

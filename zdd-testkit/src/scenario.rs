@@ -85,11 +85,12 @@ impl Scenario {
     }
 
     /// The cluster of one run: every good image serves through its own end.
-    pub(crate) fn cluster(&self, seed: u64) -> ClusterBuilder {
+    pub(crate) fn cluster(seed: u64) -> ClusterBuilder {
         let images = Images::new()
             .with("web:1", Behaviour::default())
             .with("web:2", Behaviour::default())
             .with("web:3", Behaviour::default())
+            .with("web:4", Behaviour::default())
             .with("web:crash", Behaviour::crashing())
             .with("web:never-ready", Behaviour::never_ready());
         zdd_sim::Cluster::builder().seed(seed).images(images).without_events()
