@@ -30,12 +30,12 @@ fn a_good_version_is_promoted_without_a_failed_request() {
 
 #[test]
 fn bad_versions_are_rolled_back_without_a_failed_request() {
-    for (fail, detail) in [
-        ("crash", "exit code 1"),
-        ("never-ready", "no progress in time"),
-        ("no-image", "not found"),
+    for (fail, deadline, detail) in [
+        ("crash", "60", "exit code 1"),
+        ("never-ready", "8", "no progress in time"),
+        ("no-image", "60", "not found"),
     ] {
-        let result = result(&["--fail", fail, "--deadline", "8"]);
+        let result = result(&["--fail", fail, "--deadline", deadline]);
         assert_eq!(result["outcome"], "rolled-back", "{fail}: {result}");
         assert_eq!(result["requests"]["failed"], 0, "{fail}: {result}");
         assert!(result["detail"].as_str().unwrap().contains(detail), "{fail}: {result}");

@@ -63,10 +63,16 @@ fn an_idle_server_exits_at_once() {
 
 #[test]
 fn sigint_skips_the_lame_duck_that_sigterm_keeps() {
-    let interrupted = Victim::start("serve", &POD).end_by("INT");
+    // An answer proves that it serves: what has not served yet has no traffic to wait for.
+    let serving = || {
+        let victim = Victim::start("serve", &POD);
+        assert!(answer(ask(&victim, "/sleep/0")).ends_with("slept"));
+        victim
+    };
+    let interrupted = serving().end_by("INT");
     assert_clean(&interrupted);
     assert!(!interrupted.stdout.contains("lame duck"), "{interrupted:?}");
-    let terminated = Victim::start("serve", &POD).end_by("TERM");
+    let terminated = serving().end_by("TERM");
     assert_clean(&terminated);
     assert!(terminated.took >= ms(500) && terminated.took < ms(1_500), "{terminated:?}");
     assert!(terminated.stdout.contains("lame duck"), "{terminated:?}");
