@@ -29,6 +29,14 @@ fn ask(victim: &Victim, target: &str) -> TcpStream {
     io
 }
 
+/// Sends a GET on a connection that the server closes after its answer.
+fn ask_once(victim: &Victim, target: &str) -> TcpStream {
+    let mut io = TcpStream::connect(victim.address()).unwrap();
+    io.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(io, "GET {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").unwrap();
+    io
+}
+
 fn answer(mut io: TcpStream) -> String {
     let mut answer = String::new();
     io.read_to_string(&mut answer).unwrap();
@@ -66,7 +74,7 @@ fn sigint_skips_the_lame_duck_that_sigterm_keeps() {
     // An answer proves that it serves: what has not served yet has no traffic to wait for.
     let serving = || {
         let victim = Victim::start("serve", &POD);
-        assert!(answer(ask(&victim, "/sleep/0")).ends_with("slept"));
+        assert!(answer(ask_once(&victim, "/sleep/0")).ends_with("slept"));
         victim
     };
     let interrupted = serving().end_by("INT");
