@@ -29,10 +29,10 @@ pub(crate) async fn show(handle: &Handle, pods: Pods, meters: Vec<Meter>, args: 
         tokio::select! {
             event = progress.next() => {
                 let Some(event) = event else { return std::future::pending().await };
-                match &event.kind {
-                    ProgressKind::Phase { name, what } => phase.set_message(format!("{name}: {what}")),
-                    ProgressKind::Pods { .. } => {}
-                    other => say(&screen, &other.to_string()),
+                if let ProgressKind::Phase { name, what } = &event.kind {
+                    phase.set_message(format!("{name}: {what}"));
+                } else if !matches!(event.kind, ProgressKind::Pods { .. }) {
+                    say(&screen, &event.kind.to_string());
                 }
             }
             _ = tick.tick() => {
