@@ -6,6 +6,7 @@ use crate::cluster::ClusterError;
 use crate::invariant::Violation;
 use crate::journal::JournalError;
 use crate::lease::LeaseError;
+use crate::state::IllegalTransition;
 use crate::target::Target;
 
 /// The engine could not know or act.
@@ -77,6 +78,11 @@ impl RolloutError {
             return Self::Lost { target: target.clone() };
         }
         Self::Cluster { target: target.clone(), source: Box::new(source) }
+    }
+
+    pub(crate) fn corrupt(target: &Target, problem: &IllegalTransition) -> Self {
+        let problem = problem.to_string();
+        Self::journal(target, JournalError::Corrupt { target: target.clone(), problem })
     }
 
     pub(crate) fn journal(target: &Target, source: JournalError) -> Self {

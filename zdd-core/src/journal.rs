@@ -230,6 +230,13 @@ pub enum JournalError {
     },
 }
 
+impl JournalError {
+    /// Tells whether another try may succeed.
+    pub(crate) fn is_retryable(&self) -> bool {
+        matches!(self, Self::Cluster { source, .. } if source.is_retryable())
+    }
+}
+
 /// A journal in memory, for tests. Clones share their content.
 #[derive(Clone, Debug, Default)]
 pub struct InMemoryJournal {

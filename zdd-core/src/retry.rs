@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 
-use crate::cluster::ClusterError;
-
 /// How often and how long the engine tries again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -32,14 +30,19 @@ impl RetryPolicy {
     ///
     /// # Errors
     /// That of the operation.
-    pub(crate) async fn run<T, F>(&self, operation: impl FnMut() -> F) -> Result<T, ClusterError>
+    pub(crate) async fn run<T, E, F>(
+        &self,
+        is_retryable: impl FnMut(&E) -> bool,
+        operation: impl FnMut() -> F,
+    ) -> Result<T, E>
     where
-        F: Future<Output = Result<T, ClusterError>>,
+        E: std::error::Error,
+        F: Future<Output = Result<T, E>>,
     {
         operation
             .retry(self.builder())
             .sleep(tokio::time::sleep)
-            .when(ClusterError::is_retryable)
+            .when(is_retryable)
             .notify(|error, pause| tracing::debug!(%error, ?pause, "trying again"))
             .await
     }

@@ -8,7 +8,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::cluster::{Cluster, Prepared, Request};
+use crate::cluster::{Cluster, ClusterError, Prepared, Request};
 use crate::error::RolloutError;
 use crate::event::Progress;
 use crate::gate::HealthGate;
@@ -260,7 +260,10 @@ impl Rollout {
         let settings = self.strategy.settings(self.target.kind);
         let mut request = Request::new(&self.target, &self.id, &self.change, &settings);
         request.drain_seconds = self.strategy.drain_seconds();
-        let prepared = self.retry.run(|| self.backend.cluster.prepare(&request)).await;
+        let prepared = self
+            .retry
+            .run(ClusterError::is_retryable, || self.backend.cluster.prepare(&request))
+            .await;
         prepared.map_err(|source| RolloutError::cluster(&self.target, source))
     }
 }

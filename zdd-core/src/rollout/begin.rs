@@ -54,25 +54,11 @@ impl Rollout {
     }
 
     async fn load(&self) -> Result<(Log, Option<State>), RolloutError> {
-        let mut tried = 0;
-        let log = loop {
-            let error = match self.backend.journal.load(&self.target).await {
-                Ok(log) => break log,
-                Err(error) => error,
-            };
-            let again =
-                matches!(&error, JournalError::Cluster { source, .. } if source.is_retryable());
-            let Some(pause) = again.then(|| self.retry.pause(tried)).flatten() else {
-                return Err(RolloutError::journal(&self.target, error));
-            };
-            tried += 1;
-            tokio::time::sleep(pause).await;
-        };
-        let state = State::replay(&log.entries).map_err(|error| {
-            let problem = error.to_string();
-            let source = JournalError::Corrupt { target: self.target.clone(), problem };
-            RolloutError::journal(&self.target, source)
-        })?;
+        let journal = &self.backend.journal;
+        let loaded = self.retry.run(JournalError::is_retryable, || journal.load(&self.target));
+        let log = loaded.await.map_err(|error| RolloutError::journal(&self.target, error))?;
+        let state = State::replay(&log.entries)
+            .map_err(|error| RolloutError::corrupt(&self.target, &error))?;
         Ok((log, state))
     }
 
@@ -127,11 +113,8 @@ impl Rollout {
         let mut log = Log::new(vec![entry], log.version);
         log.version =
             Some(ledger::store(&*self.backend.journal, &self.target, &log, self.retry).await?);
-        let state = State::begin(&log.entries[0]).map_err(|error| {
-            let problem = error.to_string();
-            let source = JournalError::Corrupt { target: self.target.clone(), problem };
-            RolloutError::journal(&self.target, source)
-        })?;
+        let state = State::begin(&log.entries[0])
+            .map_err(|error| RolloutError::corrupt(&self.target, &error))?;
         let news = ProgressKind::Started {
             target: self.target.clone(),
             strategy: self.strategy.name().to_owned(),
@@ -159,7 +142,8 @@ impl Rollout {
     }
 
     async fn fence(&self, mark: &Mark<'_>) -> Result<(), RolloutError> {
-        let fenced = self.retry.run(|| self.backend.cluster.fence(mark)).await;
+        let fenced =
+            self.retry.run(ClusterError::is_retryable, || self.backend.cluster.fence(mark)).await;
         match fenced {
             // A target that is gone needs no fence; the look at it decides what that means.
             Err(ClusterError::Refused { .. }) | Ok(()) => Ok(()),
@@ -168,7 +152,10 @@ impl Rollout {
     }
 
     pub(super) async fn observe(&self) -> Result<Snapshot, RolloutError> {
-        let snapshot = self.retry.run(|| self.backend.cluster.observe(&self.target)).await;
+        let snapshot = self
+            .retry
+            .run(ClusterError::is_retryable, || self.backend.cluster.observe(&self.target))
+            .await;
         snapshot.map_err(|error| self.cluster_error(error))
     }
 

@@ -44,11 +44,7 @@ impl Ledger {
     pub(super) async fn record(&mut self, event: Event) -> Result<(), RolloutError> {
         let entry = Entry::new(self.clock.now(), self.epoch, event);
         let mut next = self.state.clone();
-        next.apply(&entry).map_err(|error| {
-            let problem = error.to_string();
-            let source = JournalError::Corrupt { target: self.target.clone(), problem };
-            RolloutError::journal(&self.target, source)
-        })?;
+        next.apply(&entry).map_err(|error| RolloutError::corrupt(&self.target, &error))?;
         self.log.entries.push(entry);
         self.log.version = Some(store(&*self.journal, &self.target, &self.log, self.retry).await?);
         self.state = next;
@@ -71,8 +67,7 @@ pub(super) async fn store(
         };
         // After a first try with an unknown outcome a conflict may be our own doing.
         let own_doing = tried > 0 && matches!(error, JournalError::Conflict { .. });
-        let again = own_doing
-            || matches!(&error, JournalError::Cluster { source, .. } if source.is_retryable());
+        let again = own_doing || error.is_retryable();
         let Some(pause) = again.then(|| retry.pause(tried)).flatten() else {
             return Err(RolloutError::journal(target, error));
         };
