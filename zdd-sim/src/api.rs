@@ -45,6 +45,7 @@ pub use authorize::{Authorizer, RoleError};
 pub use calls::{CallCounts, CallKey};
 pub use error::TransportError;
 pub use reply::ApiBody;
+pub(crate) use reply::refusal;
 pub use request::Verb;
 pub use resource::{Resource, Scope};
 pub use status::{ApiStatus, Cause, Details, FieldError};
@@ -204,7 +205,7 @@ impl ApiServer {
                 discovery::answer(&self.core.resources(), &path, &parts.headers)
             }
         });
-        reply.unwrap_or_else(|status| reply::refusal(&status))
+        reply.unwrap_or_else(|status| refusal(&status))
     }
 
     fn objects(

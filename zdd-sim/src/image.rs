@@ -70,6 +70,7 @@ pub enum RuntimeKind {
 pub struct Images {
     by_name: BTreeMap<String, Image>,
     fallback: Option<Image>,
+    notices: bool,
 }
 
 impl Images {
@@ -82,7 +83,25 @@ impl Images {
     /// Creates a registry that answers each name with a well-behaved simulated image.
     #[must_use]
     pub fn any() -> Self {
-        Self { by_name: BTreeMap::new(), fallback: Some(Behaviour::default().into()) }
+        Self { fallback: Some(Behaviour::default().into()), ..Self::default() }
+    }
+
+    /// Lets an Event of each pod tell that its image is one of those which [`Images::any`] makes up.
+    #[must_use]
+    pub fn with_notice(mut self) -> Self {
+        self.notices = true;
+        self
+    }
+
+    /// Returns what an Event has to tell about an image, if anything.
+    pub(crate) fn notice(&self, name: &str) -> Option<String> {
+        let made_up = self.notices && !self.by_name.contains_key(name);
+        made_up.then(|| {
+            format!(
+                "no program stands behind image \"{name}\": its container is simulated, without a \
+                 process"
+            )
+        })
     }
 
     /// Adds or replaces an image.

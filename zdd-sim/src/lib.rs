@@ -18,6 +18,8 @@ mod probe;
 mod process;
 #[cfg(feature = "process")]
 mod proxy;
+#[cfg(feature = "serve")]
+mod server;
 mod store;
 
 pub use api::{
@@ -48,6 +50,8 @@ pub use process::{
 };
 #[cfg(feature = "process")]
 pub use proxy::{BackendCounts, Proxy, ProxyCounts, ProxyError, ServiceCounts, ServicePort};
+#[cfg(feature = "serve")]
+pub use server::HttpServer;
 pub use store::{Change, Deletion, Entry, Part, Place, Propagation, Store, StoreError};
 
 #[cfg(all(feature = "process", not(unix)))]

@@ -149,6 +149,10 @@ impl Kubelet {
                 return;
             }
         };
+        if let Some(message) = self.images.notice(&container.image).filter(|_| container.runs == 0)
+        {
+            ctx.event(object, Note::Normal("Simulated"), &message);
+        }
         container.runtime = Some(kind);
         container.state = State::Starting { shown: container.shown() };
         let id = ContainerId { pod: Arc::clone(&pod.uid), container: Arc::clone(&container.name) };
