@@ -28,14 +28,21 @@ enum Command {
     Bench(bench::Bench),
     /// Runs everything that a change has to pass.
     Test(test::Args),
+    /// Brings a real Kubernetes up and down.
+    Testbed(zdd_testbed::Cli),
     /// Checks the rules of this project that no compiler knows.
     Tidy,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
+    // A testbed consists of processes that are this program again.
+    if let Some(code) = zdd_testbed::dispatch() {
+        return Ok(code);
+    }
     match Cli::parse().command {
         Command::Bench(bench) => bench.run().map(|()| ExitCode::SUCCESS),
         Command::Test(args) => test::run(&args),
+        Command::Testbed(testbed) => testbed.run(),
         Command::Tidy => tidy::run(),
     }
 }
