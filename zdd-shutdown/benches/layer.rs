@@ -1,7 +1,8 @@
-//! What a request pays for being counted.
+//! What a request pays for being counted, by this crate and by others.
 //!
-//! `cargo bench -p zdd-shutdown`. Compare the lines with `bare`: the
-//! difference is the price.
+//! `cargo bench -p zdd-shutdown --bench layer`. Compare the lines with `bare`:
+//! the difference is the price. Allocations are counted too; none are listed
+//! where there are none.
 
 use std::{
     convert::Infallible,
@@ -10,12 +11,16 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use divan::{Bencher, black_box};
+use divan::{AllocProfiler, Bencher, black_box};
 use http::{Request, Response};
 use http_body::{Body, Frame};
+use tower_http::metrics::InFlightRequestsLayer;
 use tower_layer::Layer;
 use tower_service::Service;
 use zdd_shutdown::Shutdown;
+
+#[global_allocator]
+static ALLOC: AllocProfiler<std::alloc::System> = AllocProfiler::system();
 
 fn main() {
     divan::main();
@@ -75,5 +80,20 @@ fn bare(bencher: Bencher<'_, '_>) {
 fn with_layer(bencher: Bencher<'_, '_>) {
     let shutdown = Shutdown::builder().embed().expect("the defaults work");
     let layer = shutdown.layer();
+    bencher.with_inputs(|| layer.layer(Nothing)).bench_refs(run);
+}
+
+/// tower-http's counter: of requests up to the end of their bodies, and no more than a number.
+#[divan::bench(threads = [1, 2])]
+fn tower_http_in_flight(bencher: Bencher<'_, '_>) {
+    let (layer, _counter) = InFlightRequestsLayer::pair();
+    bencher.with_inputs(|| layer.layer(Nothing)).bench_refs(run);
+}
+
+/// The layer of the `drain` crate, which lets go when the response begins.
+#[divan::bench(threads = [1, 2])]
+fn drain_retain(bencher: Bencher<'_, '_>) {
+    let (_signal, watch) = drain::channel();
+    let layer = drain::Retain::layer(watch);
     bencher.with_inputs(|| layer.layer(Nothing)).bench_refs(run);
 }

@@ -8,7 +8,7 @@
 use std::{fmt, time::Duration};
 
 /// Longest deadline that is taken for meant: a day.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// Shortest deadline in which the phases can be told apart.
 const SHORTEST: Duration = Duration::from_millis(100);
 /// What the kubelet and the runtime need of the termination grace.

@@ -1,31 +1,34 @@
 //! Counts what is in flight, without a line of memory that all cores fight for.
 //!
 //! A count is a set of shards, each on its own cache lines; a thread always
-//! uses the same shard. A shard is an `Arc`, and its reference count *is* the
-//! counter: the guard needs no other pointer to keep its shard alive, and
-//! dropping it is one atomic decrement.
+//! uses the same shard. Taking a place is one atomic increment and giving it
+//! back one decrement: that is what a request pays.
+//!
+//! Nothing is cheaper than a pointer that needs no counting itself, so the
+//! shards are never freed. They are used again instead: [`Books`] go back to a
+//! shelf when their shutdown is dropped, and leave it once their last place was
+//! given back. A process has as many as it ever had shutdowns at once, which is one.
 //!
 //! Only the one who waits for zero sums the shards. The sum can be trusted
 //! because of a handshake with the phase, which `tests/loom.rs` checks:
 //!
 //! ```text
-//! request:  increment shard │ taken += 1 │ load phase
-//! drainer:  store phase     │ load taken │ sum shards
+//! request:  increment shard │ load phase
+//! drainer:  store phase     │ sum shards
 //! ```
 //!
-//! The two in the middle and the phase are sequentially consistent. If the
-//! request reads the old phase, its `taken += 1` precedes the drainer's load of
-//! `taken`, which therefore synchronizes with it and sees the increment of the
-//! shard. (A fence would do as well and costs more.) At least one side sees the other: either the request sees the new phase, or
-//! the drainer sees the request. A guard gives back the shard it took, on
-//! whatever thread it is dropped, so that shards never go below zero and a sum
-//! of zero taken after the phase was stored means that no older guard is left.
+//! All four are sequentially consistent, so there is one order of them on which
+//! everybody agrees, and at least one side sees the other: either the request
+//! sees the new phase, or the drainer sees the request. A
+//! guard gives back the shard it took, on whatever thread it is dropped, so
+//! that shards never go below zero and a sum of zero taken after the phase was
+//! stored means that no older guard is left.
 
 use std::fmt;
 
 use crate::{
     phase::Phase,
-    sync::{Arc, atomic, slot},
+    sync::{atomic, sequenced, slot},
 };
 
 /// Most shards that are of use; more cost memory and summing time.
@@ -56,6 +59,7 @@ impl Signpost {
 
     pub(crate) fn set_phase(&self, phase: Phase) {
         self.phase.store(phase as u8, atomic::Ordering::SeqCst);
+        sequenced();
     }
 
     pub(crate) fn set_close_share(&self, share: f64) {
@@ -101,54 +105,94 @@ impl fmt::Debug for Signpost {
 /// One counter on its own cache lines (two, since prefetchers fetch pairs).
 #[repr(align(128))]
 struct Shard {
-    signpost: Arc<Signpost>,
-    /// Places ever taken; what orders them before the phase is read.
-    taken: atomic::AtomicU64,
+    signpost: &'static Signpost,
+    /// Places that are taken.
+    taken: atomic::AtomicUsize,
     /// Places given back since the shutdown began.
     finished: atomic::AtomicU64,
 }
 
 /// Counts guards that are alive.
+#[derive(Clone, Copy)]
 pub(crate) struct Counter {
     /// A power of two of them, so that a thread's index is a mask away.
-    shards: Box<[Arc<Shard>]>,
+    shards: &'static [Shard],
 }
 
 /// Holds one place in a [`Counter`] until dropped.
 #[must_use = "the place is given back when this is dropped"]
 pub(crate) struct Place {
-    shard: Arc<Shard>,
+    shard: &'static Shard,
+}
+
+/// Everything that one shutdown counts.
+#[derive(Clone, Copy)]
+pub(crate) struct Books {
+    pub(crate) signpost: &'static Signpost,
+    pub(crate) requests: Counter,
+    pub(crate) guards: Counter,
+    pub(crate) connections: Counter,
+    pub(crate) listeners: Counter,
+}
+
+impl Books {
+    /// Makes books that live to the end of the process.
+    pub(crate) fn new() -> Self {
+        let signpost: &'static Signpost = Box::leak(Box::new(Signpost::new()));
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let shards = cores.next_power_of_two().min(MAX_SHARDS);
+        let counter = || Counter::with_shards(signpost, shards);
+        Self {
+            signpost,
+            requests: counter(),
+            guards: counter(),
+            connections: counter(),
+            listeners: counter(),
+        }
+    }
+
+    /// Returns whether no place is taken, so that nothing points here.
+    pub(crate) fn are_closed(&self) -> bool {
+        self.counters().iter().all(|counter| counter.sum() == 0)
+    }
+
+    /// Turns to a new page. For books that nobody uses: see [`are_closed`](Self::are_closed).
+    pub(crate) fn reopen(&self) {
+        self.signpost.set_phase(Phase::Starting);
+        self.signpost.set_close_share(0.0);
+        for shard in self.counters().iter().flat_map(|counter| counter.shards) {
+            shard.finished.store(0, atomic::Ordering::Relaxed);
+        }
+    }
+
+    fn counters(&self) -> [Counter; 4] {
+        [self.requests, self.guards, self.connections, self.listeners]
+    }
 }
 
 impl Counter {
-    pub(crate) fn new(signpost: &Arc<Signpost>) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self::with_shards(signpost, cores.next_power_of_two().min(MAX_SHARDS))
-    }
-
     /// The number of shards must be a power of two.
-    pub(crate) fn with_shards(signpost: &Arc<Signpost>, shards: usize) -> Self {
-        let shard = |_| {
-            Arc::new(Shard {
-                signpost: Arc::clone(signpost),
-                taken: atomic::AtomicU64::new(0),
-                finished: atomic::AtomicU64::new(0),
-            })
+    pub(crate) fn with_shards(signpost: &'static Signpost, shards: usize) -> Self {
+        let shard = |_| Shard {
+            signpost,
+            taken: atomic::AtomicUsize::new(0),
+            finished: atomic::AtomicU64::new(0),
         };
-        Self { shards: (0..shards).map(shard).collect() }
+        Self { shards: Vec::leak((0..shards).map(shard).collect()) }
     }
 
     /// Numbers of the cache line pairs on which the shards lie.
     #[cfg(test)]
     pub(crate) fn lines(&self) -> Vec<usize> {
-        self.shards.iter().map(|shard| std::ptr::from_ref(&**shard).addr() / 128).collect()
+        self.shards.iter().map(|shard| std::ptr::from_ref(shard).addr() / 128).collect()
     }
 
     /// Takes a place. What the caller loads afterwards is ordered behind it.
     #[inline]
     pub(crate) fn enter(&self) -> Place {
-        let shard = Arc::clone(&self.shards[slot() & (self.shards.len() - 1)]);
+        let shard = &self.shards[slot() & (self.shards.len() - 1)];
         shard.taken.fetch_add(1, atomic::Ordering::SeqCst);
+        sequenced();
         Place { shard }
     }
 
@@ -158,18 +202,10 @@ impl Counter {
     }
 
     /// Sums the shards. Exact only when no place is being taken or given back;
-    /// zero is exact if the caller stored the phase before.
+    /// zero is exact if the caller stored the phase before. What was done under
+    /// a place is visible to a caller who saw that it was given back.
     pub(crate) fn sum(&self) -> usize {
-        let count = |shard: &Arc<Shard>| {
-            // Sees the increment of whoever read the phase before it was stored.
-            shard.taken.load(atomic::Ordering::SeqCst);
-            // One reference is our own.
-            Arc::strong_count(shard) - 1
-        };
-        let sum = self.shards.iter().map(count).sum();
-        // What was done under a place is visible once the place is given back.
-        atomic::fence(atomic::Ordering::Acquire);
-        sum
+        self.shards.iter().map(|shard| shard.taken.load(atomic::Ordering::SeqCst)).sum()
     }
 }
 
@@ -195,6 +231,8 @@ impl Drop for Place {
         if self.shard.signpost.is_shutting_down() {
             self.shard.finished.fetch_add(1, atomic::Ordering::Relaxed);
         }
+        // The last access: after it, the books may be used again.
+        self.shard.taken.fetch_sub(1, atomic::Ordering::Release);
     }
 }
 

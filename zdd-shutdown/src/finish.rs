@@ -78,7 +78,7 @@ async fn run_stage(entries: Vec<Entry>, began: Instant, end: Instant) -> Vec<Hoo
     }
     let mut reports = Vec::new();
     while let Some(joined) = running.join_next().await {
-        // Panics are caught inside and nothing aborts these tasks.
+        // Panics of hooks are caught inside and nothing aborts these tasks.
         if let Ok(indexed) = joined {
             reports.push(indexed);
         }
@@ -93,7 +93,8 @@ async fn run_hook(entry: Entry, began: Instant, end: Instant) -> HookReport {
     let outcome = if start >= end {
         HookEnd::Skipped
     } else {
-        run_until(future, end.min(start + timeout)).await
+        // A timeout may be too long to add; then the end of the stages is the limit.
+        run_until(future, start.checked_add(timeout).map_or(end, |limit| limit.min(end))).await
     };
     HookReport {
         stage,

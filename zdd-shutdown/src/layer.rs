@@ -7,13 +7,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{Request, Response, header};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{counter::Place, handle::ShutdownHandle, shared::Shared};
+use crate::{body::Holding, counter::Place, handle::ShutdownHandle, leave::Leave, shared::Shared};
 
 impl ShutdownHandle {
     /// Returns the layer that makes requests known to this shutdown.
@@ -50,7 +50,7 @@ impl<S> Layer<S> for DrainLayer {
 ///
 /// # Cost
 ///
-/// Two atomic increments and one decrement on lines that the thread has to
+/// One atomic increment and one decrement on a line that the thread has to
 /// itself, and three loads; no allocation, nothing to subscribe to.
 #[derive(Debug, Clone)]
 pub struct DrainService<S> {
@@ -79,7 +79,7 @@ where
             note_arrival(&self.shared, &request);
         }
         DrainFuture {
-            closable: request.version() <= Version::HTTP_11,
+            leave: Leave::of(&request),
             inner: self.inner.call(request),
             place: Some(place),
         }
@@ -108,7 +108,7 @@ pin_project! {
         #[pin]
         inner: F,
         place: Option<Place>,
-        closable: bool,
+        leave: Leave,
     }
 }
 
@@ -123,18 +123,10 @@ where
         let this = self.project();
         let mut response = ready!(this.inner.poll(cx))?;
         let place = this.place.take();
-        if *this.closable && place.as_ref().is_some_and(Place::wants_close) {
-            ask_to_close(&mut response);
+        if place.as_ref().is_some_and(Place::wants_close) {
+            this.leave.ask(&mut response);
         }
-        Poll::Ready(Ok(response.map(|inner| DrainBody { inner, place })))
-    }
-}
-
-/// Makes the server close the connection after this response, and tells the client so.
-pub(crate) fn ask_to_close<B>(response: &mut Response<B>) {
-    // An upgraded connection leaves HTTP; its `Connection` header has a job.
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        Poll::Ready(Ok(response.map(|inner| DrainBody { inner: Holding::new(inner, place) })))
     }
 }
 
@@ -143,14 +135,13 @@ pin_project! {
     #[derive(Debug)]
     pub struct DrainBody<B> {
         #[pin]
-        inner: B,
-        place: Option<Place>,
+        inner: Holding<B, Place>,
     }
 }
 
 impl<B: Default> Default for DrainBody<B> {
     fn default() -> Self {
-        Self { inner: B::default(), place: None }
+        Self { inner: Holding::new(B::default(), None) }
     }
 }
 
@@ -158,22 +149,20 @@ impl<B: Body> Body for DrainBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
+    #[inline]
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let this = self.project();
-        let frame = ready!(this.inner.poll_frame(cx));
-        if !matches!(frame, Some(Ok(_))) {
-            this.place.take();
-        }
-        Poll::Ready(frame)
+        self.project().inner.poll_frame(cx)
     }
 
+    #[inline]
     fn is_end_stream(&self) -> bool {
         self.inner.is_end_stream()
     }
 
+    #[inline]
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
     }

@@ -88,6 +88,8 @@
 
 #[cfg(feature = "axum")]
 mod axum;
+#[cfg(feature = "tower")]
+mod body;
 mod budget;
 #[cfg(feature = "hyper")]
 mod conn;
@@ -103,6 +105,8 @@ mod handle;
 mod hooks;
 #[cfg(feature = "tower")]
 mod layer;
+#[cfg(feature = "tower")]
+mod leave;
 #[cfg(feature = "hyper")]
 mod listen;
 mod machine;

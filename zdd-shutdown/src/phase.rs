@@ -56,7 +56,7 @@ impl Phase {
         self >= Self::Exited
     }
 
-    /// Reads a phase back from the byte that [`PhaseCell`](crate::shared) stores.
+    /// Reads a phase back from the byte that the signpost stores.
     #[inline]
     pub(crate) fn from_u8(byte: u8) -> Self {
         Self::ALL.get(usize::from(byte)).copied().unwrap_or(Self::Forced)

@@ -2,8 +2,9 @@
 
 use std::{
     fmt,
+    ops::Deref,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
@@ -13,13 +14,8 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    budget::Budget,
-    counter::{Counter, Signpost},
-    hooks::Registry,
-    phase::Phase,
-    reason::Reason,
-    settings::Settings,
-    tasks::Tasks,
+    budget::Budget, counter::Books, hooks::Registry, phase::Phase, reason::Reason,
+    settings::Settings, tasks::Tasks,
 };
 
 /// Wakes the coordinator thread.
@@ -52,12 +48,8 @@ pub(crate) struct Tally {
 }
 
 pub(crate) struct Shared {
-    signpost: Arc<Signpost>,
+    books: Books,
     watch: watch::Sender<Phase>,
-    pub(crate) requests: Counter,
-    pub(crate) guards: Counter,
-    pub(crate) connections: Counter,
-    pub(crate) listeners: Counter,
     /// New connections (or requests, where connections are not tracked) that were not probes.
     pub(crate) arrivals: AtomicU64,
     /// Set once a tracked listener exists; then only connections are arrivals.
@@ -88,13 +80,8 @@ impl Shared {
         commands: mpsc::Sender<Command>,
         watchdog: Option<mpsc::Sender<Instant>>,
     ) -> Self {
-        let signpost = Arc::new(Signpost::new());
         Self {
-            requests: Counter::new(&signpost),
-            guards: Counter::new(&signpost),
-            connections: Counter::new(&signpost),
-            listeners: Counter::new(&signpost),
-            signpost,
+            books: take_books(),
             watch: watch::Sender::new(Phase::Starting),
             arrivals: AtomicU64::new(0),
             #[cfg(feature = "tower")]
@@ -115,7 +102,7 @@ impl Shared {
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        self.signpost.phase()
+        self.books.signpost.phase()
     }
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<Phase> {
@@ -133,7 +120,7 @@ impl Shared {
     /// The cell comes first: what a woken waiter reads must not be older than
     /// what woke it.
     pub(crate) fn enter_phase(&self, phase: Phase) {
-        self.signpost.set_phase(phase);
+        self.books.signpost.set_phase(phase);
         lock(&self.timeline).push((phase, Instant::now()));
         self.watch.send_replace(phase);
     }
@@ -198,11 +185,11 @@ impl Shared {
     }
 
     pub(crate) fn wants_close(&self) -> bool {
-        self.signpost.wants_close()
+        self.books.signpost.wants_close()
     }
 
     pub(crate) fn set_close_share(&self, share: f64) {
-        self.signpost.set_close_share(share);
+        self.books.signpost.set_close_share(share);
     }
 
     pub(crate) fn leave_behind(&self, name: impl FnOnce() -> String) {
@@ -220,13 +207,40 @@ impl Shared {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared")
-            .field("phase", &self.signpost)
+            .field("phase", &self.books.signpost)
             .field("requests", &self.requests)
             .field("guards", &self.guards)
             .field("connections", &self.connections)
             .field("listeners", &self.listeners)
             .finish_non_exhaustive()
     }
+}
+
+impl Deref for Shared {
+    type Target = Books;
+
+    fn deref(&self) -> &Books {
+        &self.books
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        lock(&SHELF).push(self.books);
+    }
+}
+
+/// Books of shutdowns that are gone.
+static SHELF: Mutex<Vec<Books>> = Mutex::new(Vec::new());
+
+/// Takes books from the shelf, or makes some. Those in which a place is still
+/// taken stay there until it was given back.
+fn take_books() -> Books {
+    let mut shelf = lock(&SHELF);
+    let Some(index) = shelf.iter().position(Books::are_closed) else { return Books::new() };
+    let books = shelf.swap_remove(index);
+    books.reopen();
+    books
 }
 
 /// Locks a mutex whose data stays valid when a holder panics.

@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    budget::{BudgetError, LameDuck, Request, Warning},
+    budget::{self, BudgetError, LameDuck, Request, Warning},
     coordinator,
     env::{EnvError, Environment},
     finish, force,
@@ -117,6 +117,14 @@ pub enum InstallError {
     /// A duration that must not be zero is.
     #[error("{0} must not be zero")]
     Zero(&'static str),
+    /// A duration is longer than a day.
+    #[error("{name} of {duration:?} is longer than a day, check its unit")]
+    TooLong {
+        /// The setting, by the name of its method.
+        name: &'static str,
+        /// What it was set to.
+        duration: Duration,
+    },
     /// The system refused a thread.
     #[error("failed to start the {0} thread")]
     Thread(&'static str, #[source] io::Error),
@@ -254,7 +262,8 @@ impl Builder {
     ///
     /// A variable that makes no sense is reported by [`install`](Self::install).
     pub fn from_env(self) -> Self {
-        self.from_lookup(|name| std::env::var(name).ok())
+        // Lossy, so that a value that is no text is reported and not taken for absent.
+        self.from_lookup(|name| Some(std::env::var_os(name)?.to_string_lossy().into_owned()))
     }
 
     /// Takes what `get` says of the variables of [`from_env`](Self::from_env).
@@ -343,15 +352,27 @@ impl Builder {
             return Err(error.clone().into());
         }
         let limits = &self.settings.limits;
-        let checked = [
+        let not_zero = [
             ("first_request_grace", limits.first_request_grace),
             ("slow_client", limits.slow_client),
             ("pong_cap", limits.pong_cap),
         ];
-        match checked.iter().find(|(_, limit)| limit.is_zero()) {
-            Some((name, _)) => Err(InstallError::Zero(name)),
-            None => Ok(self.request.resolve().map(drop)?),
+        if let Some((name, _)) = not_zero.iter().find(|(_, limit)| limit.is_zero()) {
+            return Err(InstallError::Zero(name));
         }
+        // The other durations are shares of the deadline, which is checked with them.
+        let grace = self.request.termination_grace.unwrap_or_default();
+        let may_be_zero = [
+            ("quiet", self.request.quiet.unwrap_or_default()),
+            ("sweep", limits.sweep),
+            ("pre_stop", self.request.pre_stop),
+            ("termination_grace", grace),
+        ];
+        let too_long = |(_, duration): &&(_, Duration)| *duration > budget::LONGEST;
+        if let Some((name, duration)) = not_zero.iter().chain(&may_be_zero).find(too_long) {
+            return Err(InstallError::TooLong { name, duration: *duration });
+        }
+        Ok(self.request.resolve().map(drop)?)
     }
 
     fn start(

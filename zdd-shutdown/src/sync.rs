@@ -1,7 +1,7 @@
 //! What the counter is made of; `tests/loom.rs` puts loom's types in its place.
 
 use std::cell::Cell;
-pub(crate) use std::sync::{Arc, atomic};
+pub(crate) use std::sync::atomic;
 
 /// Returns a small number that is the thread's own.
 #[inline]
@@ -17,3 +17,8 @@ pub(crate) fn slot() -> usize {
         slot.get()
     })
 }
+
+/// Stands between two sequentially consistent accesses, which need nothing
+/// there. Loom does not know their common order, and gets a fence.
+#[inline]
+pub(crate) fn sequenced() {}

@@ -6,13 +6,14 @@
 use std::{
     io,
     os::unix::net::{SocketAddr, UnixDatagram},
+    sync::{Mutex, OnceLock},
     time::Duration,
 };
 
 use listenfd::ListenFd;
 use tokio::net::{TcpListener, UnixListener};
 
-use crate::{handle::ShutdownHandle, listen::Listener, phase::Phase};
+use crate::{handle::ShutdownHandle, listen::Listener, phase::Phase, shared::lock};
 
 impl ShutdownHandle {
     /// Tells systemd of `READY=1` and `STOPPING=1`, and asks for as much time
@@ -63,18 +64,24 @@ fn address(path: &str) -> io::Result<SocketAddr> {
 }
 
 impl Listener {
-    /// Takes the socket with the given index from systemd; `None` when there
-    /// is none, for example since the process was started by hand.
+    /// Takes the socket with the given index from systemd, counted from 0 in
+    /// the order of the unit file; `None` when there is none, for example since
+    /// the process was started by hand, and when it was taken before.
     ///
     /// systemd keeps the socket open, so that its queue outlives the process:
     /// serve it with [`Backlog::Leave`](crate::Backlog::Leave).
     ///
     /// # Errors
     ///
-    /// When the socket is neither a TCP nor a Unix listener, or outside a
-    /// tokio runtime.
+    /// When the socket is neither a TCP nor a Unix listener.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with I/O enabled, if there is such a socket.
     pub fn from_systemd(index: usize) -> io::Result<Option<Self>> {
-        let mut sockets = ListenFd::from_env();
+        // Kept, since a descriptor must not be given to two owners.
+        static SOCKETS: OnceLock<Mutex<ListenFd>> = OnceLock::new();
+        let mut sockets = lock(SOCKETS.get_or_init(|| Mutex::new(ListenFd::from_env())));
         if let Ok(Some(listener)) = sockets.take_tcp_listener(index) {
             listener.set_nonblocking(true)?;
             return Ok(Some(TcpListener::from_std(listener)?.into()));

@@ -8,17 +8,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Extensions, Request, Response, Version};
+use http::{Extensions, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::{
-    conn::Conn,
-    counter::Place,
-    layer::{ask_to_close, is_probe},
-};
+use crate::{body::Holding, conn::Conn, counter::Place, layer::is_probe, leave::Leave};
+
+/// The response body as hyper sees it; the request counts until it has ended.
+type CountedBody<B> = Holding<B, Ticket>;
 
 /// Calls the program's service and keeps the books of the connection.
 pub(crate) struct ConnService<S> {
@@ -56,7 +55,7 @@ where
         if let (Some(tell), Some(address)) = (self.connect_info, self.conn.peer.address()) {
             tell(request.extensions_mut(), address);
         }
-        let closable = request.version() <= Version::HTTP_11;
+        let leave = Leave::of(&request);
         let conn = Arc::clone(&self.conn);
         CallFuture {
             state: State::Ready {
@@ -64,14 +63,14 @@ where
                 request: Some(request.map(|inner| RequestBody { inner, conn, waiting: false })),
             },
             ticket: Some(ticket),
-            closable,
+            leave,
         }
     }
 }
 
 /// One request in the books: of the process and of the connection.
 #[derive(Debug)]
-struct Ticket {
+pub(crate) struct Ticket {
     place: Place,
     conn: Arc<Conn>,
     responding: bool,
@@ -101,7 +100,7 @@ pin_project! {
         #[pin]
         state: State<S, S::Future>,
         ticket: Option<Ticket>,
-        closable: bool,
+        leave: Leave,
     }
 }
 
@@ -136,49 +135,13 @@ where
                     if let Some(ticket) = &mut ticket {
                         ticket.response_began();
                     }
-                    let closes = ticket.as_ref().is_some_and(|ticket| ticket.place.wants_close());
-                    if *this.closable && closes {
-                        ask_to_close(&mut response);
+                    if ticket.as_ref().is_some_and(|ticket| ticket.place.wants_close()) {
+                        this.leave.ask(&mut response);
                     }
-                    return Poll::Ready(Ok(response.map(|inner| CountedBody { inner, ticket })));
+                    return Poll::Ready(Ok(response.map(|inner| Holding::new(inner, ticket))));
                 }
             }
         }
-    }
-}
-
-pin_project! {
-    /// The response body as hyper sees it; the request counts until it has ended.
-    #[derive(Debug)]
-    pub(crate) struct CountedBody<B> {
-        #[pin]
-        inner: B,
-        ticket: Option<Ticket>,
-    }
-}
-
-impl<B: Body> Body for CountedBody<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let this = self.project();
-        let frame = ready!(this.inner.poll_frame(cx));
-        if !matches!(frame, Some(Ok(_))) {
-            this.ticket.take();
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }
 

@@ -1,5 +1,7 @@
 use std::convert::Infallible;
 
+use http::{HeaderValue, Version};
+
 use super::*;
 use crate::{Phase, Reason, Shutdown};
 
@@ -16,9 +18,18 @@ impl Service<Request<()>> for Echo {
     }
 
     fn call(&mut self, request: Request<()>) -> Self::Future {
-        let status = if request.uri() == "/upgrade" { 101 } else { 200 };
-        let response = Response::builder().status(status).body("hello".to_owned()).unwrap();
-        std::future::ready(Ok(response))
+        let status = match request.uri().path() {
+            "/upgrade" => 101,
+            "/too-old" => 426,
+            "/forbidden" => 403,
+            _ => 200,
+        };
+        let mut response = Response::builder().status(status);
+        if status == 426 {
+            response =
+                response.header("connection", "Keep-Alive , upgrade").header("upgrade", "h2c");
+        }
+        std::future::ready(Ok(response.body("hello".to_owned()).unwrap()))
     }
 }
 
@@ -96,4 +107,25 @@ async fn probes_are_not_traffic() {
     assert_eq!(arrivals(), 0);
     let _ = service.call(get("/", Version::HTTP_11)).await;
     assert_eq!(arrivals(), 1);
+}
+
+#[tokio::test]
+async fn a_tunnel_is_not_asked_to_close_and_a_refused_one_is() {
+    let shutdown = in_phase(Phase::Draining).await;
+    for (uri, expected) in [("/tunnel", None), ("/forbidden", Some("close"))] {
+        let mut request = get(uri, Version::HTTP_11);
+        *request.method_mut() = http::Method::CONNECT;
+        let response = shutdown.layer().layer(Echo).call(request).await.unwrap();
+        let connection =
+            response.headers().get(header::CONNECTION).map(|value| value.to_str().unwrap());
+        assert_eq!(connection, expected, "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn other_options_of_the_connection_stay() {
+    let shutdown = in_phase(Phase::Draining).await;
+    let request = get("/too-old", Version::HTTP_11);
+    let response = shutdown.layer().layer(Echo).call(request).await.unwrap();
+    assert_eq!(response.headers()[header::CONNECTION], "close, upgrade");
 }

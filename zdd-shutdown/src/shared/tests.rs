@@ -1,17 +1,15 @@
 //! The counter and its signpost. Here and not in their module, which the loom
 //! tests include whole.
 
-use std::sync::Arc;
-
 use crate::{
-    counter::{Counter, Signpost},
+    Shutdown,
+    counter::{Books, Counter, Signpost},
     phase::Phase,
 };
 
-fn counter(shards: usize) -> (Arc<Signpost>, Counter) {
-    let signpost = Arc::new(Signpost::new());
-    let counter = Counter::with_shards(&signpost, shards);
-    (signpost, counter)
+fn counter(shards: usize) -> (&'static Signpost, Counter) {
+    let signpost: &'static Signpost = Box::leak(Box::new(Signpost::new()));
+    (signpost, Counter::with_shards(signpost, shards))
 }
 
 #[test]
@@ -55,4 +53,30 @@ fn threads_do_not_share_a_line() {
     let (_, counter) = counter(2);
     let lines = counter.lines();
     assert_ne!(lines[0], lines[1]);
+}
+
+#[test]
+fn books_are_closed_when_their_last_place_was_given_back() {
+    let books = Books::new();
+    let place = books.listeners.enter();
+    assert!(!books.are_closed());
+    books.signpost.set_phase(Phase::Draining);
+    drop(place);
+    assert!(books.are_closed());
+    books.reopen();
+    assert_eq!((books.signpost.phase(), books.listeners.finished()), (Phase::Starting, 0));
+}
+
+#[test]
+fn a_guard_that_outlives_its_shutdown_counts_in_no_other() {
+    let old = Shutdown::builder().embed().unwrap();
+    let guard = old.guard();
+    let counted = old.shared.guards;
+    drop(old);
+    for _ in 0..100 {
+        let new = Shutdown::builder().embed().unwrap();
+        assert_eq!(new.shared.guards.sum(), 0);
+    }
+    assert_eq!(counted.sum(), 1);
+    drop(guard);
 }

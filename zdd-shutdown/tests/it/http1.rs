@@ -361,3 +361,83 @@ async fn an_upgraded_connection_that_ignores_everything_is_cut_and_named() {
     assert_eq!(report.exit_code(), 1);
     assert!(report.took < ms(3_000), "{report}");
 }
+
+#[tokio::test]
+async fn a_client_that_expects_a_continue_gets_it_while_the_process_drains() {
+    let site = Site::start(quick().sweep(ms(1_000))).await;
+    let mut accepted = Client::connect(site.address).await;
+    let mut refused = Client::connect(site.address).await;
+    for client in [&mut accepted, &mut refused] {
+        client.get("/").await.unwrap();
+    }
+    site.trigger();
+    site.reaches(Phase::Draining).await;
+    let head = "host: test\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n";
+    accepted.send(format!("POST /echo HTTP/1.1\r\n{head}")).await;
+    assert!(accepted.head().await.unwrap().starts_with("http/1.1 100"));
+    let answered = accepted.exchange("hello").await.unwrap();
+    assert_eq!((answered.status, &*answered.body, answered.closes()), (200, &b"hello"[..], true));
+    accepted.closed().await.unwrap();
+
+    let answered = refused.exchange(&format!("POST /refuse HTTP/1.1\r\n{head}")).await.unwrap();
+    assert_eq!((answered.status, answered.closes()), (413, true), "{}", answered.head);
+    refused.closed().await.unwrap();
+    assert_eq!(site.finish().await.exit_code(), 0);
+}
+
+#[tokio::test]
+async fn every_kind_of_response_asks_to_close_and_then_the_connection_ends() {
+    let site = Site::start(quick().sweep(ms(1_000))).await;
+    let requests = [
+        "GET / HTTP/1.1",
+        "GET / HTTP/1.0\r\nconnection: keep-alive",
+        "HEAD / HTTP/1.1",
+        "GET /status/204 HTTP/1.1",
+        "GET /status/304 HTTP/1.1",
+        "GET /status/426 HTTP/1.1",
+        "GET /status/500 HTTP/1.1",
+        "GET /nowhere HTTP/1.1",
+        "OPTIONS * HTTP/1.1",
+        "GET /events HTTP/1.1",
+        "nonsense",
+    ];
+    let mut clients = Vec::new();
+    for request in requests {
+        let mut client = Client::connect(site.address).await;
+        assert!(!client.get("/").await.unwrap().closes());
+        clients.push((request, client));
+    }
+    site.trigger();
+    site.reaches(Phase::Draining).await;
+    for (request, mut client) in clients {
+        client.send(format!("{request}\r\nhost: test\r\n\r\n")).await;
+        let mut all = Vec::new();
+        within(client.io.read_to_end(&mut all))
+            .await
+            .unwrap_or_else(|error| panic!("{request}: {error}"));
+        let all = String::from_utf8(all).unwrap().to_ascii_lowercase();
+        let heads = all.matches("connection: close").count();
+        assert_eq!(heads, 1, "{request}: {all}");
+    }
+    assert_eq!(site.finish().await.exit_code(), 0);
+}
+
+#[tokio::test]
+async fn a_body_that_is_dropped_midway_gives_its_place_back() {
+    let site = Site::start(quick()).await;
+    let mut client = Client::connect(site.address).await;
+    client.send("GET /endless HTTP/1.1\r\nhost: test\r\n\r\n").await;
+    client.head().await.unwrap();
+    assert!(!client.chunk().await.unwrap().is_empty());
+    assert_eq!(site.handle.in_flight(), 1);
+    drop(client);
+    within(async {
+        while site.handle.in_flight() > 0 {
+            tokio::time::sleep(ms(1)).await;
+        }
+    })
+    .await;
+    site.trigger();
+    let report = site.finish().await;
+    assert_eq!((report.abandoned, report.exit_code()), (0, 0), "{report}");
+}

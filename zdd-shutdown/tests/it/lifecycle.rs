@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use zdd_shutdown::{HookEnd, HookError, InstallError, Phase, Reason, Shutdown, Stage};
+use zdd_shutdown::{HookEnd, HookError, InstallError, LameDuck, Phase, Reason, Shutdown, Stage};
+
+use crate::raw::within;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -250,4 +252,41 @@ async fn a_report_survives_a_round_trip_through_json() {
         (report.hooks, report.phases, report.reason)
     );
     assert!(json.contains(r#""outcome":{"failed":"disk full"}"#), "{json}");
+}
+
+#[tokio::test]
+async fn a_hook_without_end_is_cut_at_the_deadline() {
+    let shutdown = Shutdown::builder().deadline(MS(500)).embed().unwrap();
+    shutdown
+        .on_shutdown(Stage::Database, "pool", std::future::pending::<()>())
+        .unwrap()
+        .timeout(Duration::MAX);
+    shutdown.trigger(Reason::Completed);
+    let report = within(shutdown.finish()).await;
+    assert_eq!(report.hooks.len(), 1, "{report}");
+    assert_eq!(report.hooks[0].outcome, HookEnd::TimedOut, "{report}");
+}
+
+#[test]
+fn durations_that_cannot_be_meant_are_refused() {
+    let builder = Shutdown::builder;
+    let cases = [
+        builder().first_request_grace(Duration::MAX),
+        builder().slow_client(Duration::MAX),
+        builder().pong_cap(Duration::MAX),
+        builder().sweep(Duration::MAX),
+        builder().quiet(Duration::MAX),
+        builder().close_reserve(Duration::MAX),
+        builder().hooks_reserve(Duration::MAX),
+        builder().lame_duck(LameDuck::fixed(Duration::MAX)),
+        builder().pre_stop(Duration::MAX),
+        builder().pre_stop(Duration::MAX).termination_grace(Duration::MAX),
+        builder().termination_grace(Duration::MAX),
+        builder().deadline(Duration::MAX),
+        builder().deadline(Duration::ZERO),
+    ];
+    for builder in cases {
+        let shown = format!("{builder:?}");
+        assert!(builder.embed().is_err(), "{shown}");
+    }
 }

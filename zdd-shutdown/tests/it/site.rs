@@ -101,6 +101,7 @@ fn router(app: App) -> Router {
         .route("/big", get(|| async { vec![b'x'; 10 * 1024 * 1024] }))
         .route("/echo", post(echo))
         .route("/refuse", post(|_: Request| async { StatusCode::PAYLOAD_TOO_LARGE }))
+        .route("/status/{code}", get(status))
         .route("/events", get(events))
         .route("/endless", get(endless))
         .route("/upgrade/{manners}", any(upgrade))
@@ -118,6 +119,11 @@ async fn echo(State(app): State<App>, request: Request) -> Result<Bytes, StatusC
     app.entered.notify_one();
     let body = request.into_body().collect().await.map_err(|_| StatusCode::BAD_REQUEST)?;
     Ok(body.to_bytes())
+}
+
+/// Answers with the status that is asked for, and no more.
+async fn status(axum::extract::Path(code): axum::extract::Path<u16>) -> StatusCode {
+    StatusCode::from_u16(code).unwrap()
 }
 
 /// Events until the process drains, then the proper end.
