@@ -90,11 +90,16 @@ enum Command {
 }
 
 impl Testbed {
-    /// Runs the command.
-    ///
-    /// # Errors
-    /// When it fails; the message is for people.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    /// Runs the command, and says what is wrong if it fails.
+    #[must_use]
+    pub fn run(&self) -> ExitCode {
+        self.try_run().unwrap_or_else(|error| {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        })
+    }
+
+    fn try_run(&self) -> anyhow::Result<ExitCode> {
         let dir = match &self.state {
             Some(dir) => std::path::absolute(dir)?,
             None => paths::state(&self.name)?,

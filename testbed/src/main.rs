@@ -11,9 +11,9 @@ struct Arguments {
     testbed: zdd_testbed::Cli,
 }
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
     match zdd_testbed::dispatch() {
-        Some(code) => Ok(code),
+        Some(code) => code,
         None => Arguments::parse().testbed.run(),
     }
 }

@@ -235,6 +235,8 @@ impl Testbed {
         let places = [self.info.bin.clone()].into_iter().chain(std::env::split_paths(&path));
         command.env("PATH", std::env::join_paths(places)?);
         command.env("KUBECONFIG", &self.info.kubeconfig);
+        // What it learns about this server is not true of the next one.
+        command.env("KUBECACHEDIR", self.info.dir.join("kubectl"));
         Ok(command)
     }
 

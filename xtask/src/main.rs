@@ -42,7 +42,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Bench(bench) => bench.run().map(|()| ExitCode::SUCCESS),
         Command::Test(args) => test::run(&args),
-        Command::Testbed(testbed) => testbed.run(),
+        Command::Testbed(testbed) => Ok(testbed.run()),
         Command::Tidy => tidy::run(),
     }
 }
