@@ -59,9 +59,19 @@ fn node(spec: &Spec) -> anyhow::Result<()> {
 
 /// An overlay cannot lie on another overlay, as the disk of a container is one.
 fn snapshotter(dir: &Path) -> &'static str {
+    if on_overlay(dir) { "native" } else { "overlayfs" }
+}
+
+#[cfg(target_os = "linux")]
+fn on_overlay(dir: &Path) -> bool {
+    /// The number that the kernel gives the kind of file system.
     const OVERLAY: i64 = 0x794c_7630;
-    let on_overlay = rustix::fs::statfs(dir).is_ok_and(|disk| disk.f_type == OVERLAY);
-    if on_overlay { "native" } else { "overlayfs" }
+    rustix::fs::statfs(dir).is_ok_and(|disk| disk.f_type == OVERLAY)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn on_overlay(_: &Path) -> bool {
+    false
 }
 
 /// Replaces each `{{name}}`; a name without a value is a mistake in the template.

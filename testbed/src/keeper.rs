@@ -17,7 +17,7 @@ use crate::supervisor::report;
 use crate::{launch, room};
 
 /// The file whose lock says that a testbed is up.
-const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 /// What stays behind when a testbed did not come up, or was killed.
 const LOGS: &str = "logs";
 /// How long a supervisor has to take everything down.

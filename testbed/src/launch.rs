@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, bail, ensure};
-use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use rustix::process::{Pid, getppid};
 
 use crate::state::Spec;
 use crate::{keeper, supervisor};
@@ -59,12 +59,23 @@ fn spec(text: &str) -> anyhow::Result<Spec> {
 
 /// Becomes another program that is killed when the parent ends.
 fn exec(parent: i32, mut args: impl Iterator<Item = OsString>) -> anyhow::Result<ExitCode> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
+    die_with_parent()?;
     // Had the parent died before that call, no signal would ever come.
     ensure!(getppid().map_or(0, Pid::as_raw_pid) == parent, "the parent has gone");
     let program = args.next().context("no program is named")?;
     let error = Command::new(&program).args(args).exec();
     Err(error).with_context(|| format!("failed to start {}", program.display()))
+}
+
+#[cfg(target_os = "linux")]
+fn die_with_parent() -> anyhow::Result<()> {
+    use rustix::process::{Signal, set_parent_process_death_signal};
+    Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn die_with_parent() -> anyhow::Result<()> {
+    bail!("a testbed needs Linux")
 }
 
 impl Part {

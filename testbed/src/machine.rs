@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use serde::Serialize;
 
 use crate::plan::Level;
-use crate::room;
+use crate::{room, tools};
 
 /// Something that a machine lacks.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -74,9 +74,22 @@ impl Machine {
         Self { places, plugins, root, namespaces, go: Go::here() }
     }
 
-    /// Returns what is missing to run a level that is built already.
+    /// Returns what is missing to build a level, if it is not built yet, and to run it.
     #[must_use]
     pub fn lacks(&self, level: Level) -> Vec<Lack> {
+        let mut lacks = self.lacks_to_run(level);
+        if !tools::are_built(level) {
+            lacks.extend(self.lacks_to_build());
+        }
+        lacks
+    }
+
+    /// Returns what is missing to run a level that is built already.
+    pub(crate) fn lacks_to_run(&self, level: Level) -> Vec<Lack> {
+        if cfg!(not(target_os = "linux")) {
+            let remedy = "run it in a virtual machine; a container is enough for the control plane";
+            return vec![Lack { what: "Linux".to_owned(), remedy }];
+        }
         match level {
             Level::ControlPlane => Vec::new(),
             Level::Node => self.lacks_for_node(),
@@ -84,8 +97,7 @@ impl Machine {
     }
 
     /// Returns what is missing to build Kubernetes and etcd.
-    #[must_use]
-    pub fn lacks_for_build(&self) -> Option<Lack> {
+    pub(crate) fn lacks_to_build(&self) -> Option<Lack> {
         let what = match self.go {
             Some(go) if go >= GO => return None,
             Some(go) => format!("Go {GO}: the one here is {go}"),
@@ -173,7 +185,7 @@ mod tests {
     }
 
     fn lacks(machine: &Machine) -> String {
-        machine.lacks(Level::Node).iter().map(|lack| format!("{lack}\n")).collect()
+        machine.lacks_to_run(Level::Node).iter().map(|lack| format!("{lack}\n")).collect()
     }
 
     #[test]
@@ -194,16 +206,16 @@ mod tests {
 
     #[test]
     fn the_control_plane_needs_only_what_is_built() {
-        assert!(bare().lacks(Level::ControlPlane).is_empty());
+        assert!(bare().lacks_to_run(Level::ControlPlane).is_empty());
     }
 
     #[test]
     fn an_old_go_is_told_from_none() {
-        let build = |machine: Machine| machine.lacks_for_build().unwrap().what;
+        let build = |machine: Machine| machine.lacks_to_build().unwrap().what;
         assert_eq!(build(bare()), "Go 1.26 or newer");
         let old = Machine { go: Go::parse("go1.24.3"), ..bare() };
         assert_eq!(build(old), "Go 1.26: the one here is 1.24");
         let new = Machine { go: Go::parse("go1.27rc1"), ..bare() };
-        assert_eq!(new.lacks_for_build(), None);
+        assert_eq!(new.lacks_to_build(), None);
     }
 }

@@ -24,8 +24,10 @@ use crate::{config, launch, network, room};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is asked: it costs less than a millisecond.
 const INTERVAL: Duration = Duration::from_millis(50);
-/// How much of a log a message may show.
-const TAIL: usize = 2000;
+/// How much of a log is looked at for a message.
+const TAIL: u64 = 32 * 1024;
+/// How much of a line a message shows.
+const LINE: usize = 400;
 
 /// The times that the stages took.
 #[derive(Debug, Default)]
@@ -221,11 +223,11 @@ pub(crate) fn log(dir: &Path, name: &str) -> PathBuf {
     dir.join("logs").join(format!("{name}.log"))
 }
 
-/// Returns the end of a log, on lines of its own.
+/// Returns what a log says last, on lines of its own: not the stack under it.
 fn tail(path: &Path) -> String {
     let read = || -> std::io::Result<String> {
         let mut file = File::open(path)?;
-        let start = file.metadata()?.len().saturating_sub(TAIL as u64);
+        let start = file.metadata()?.len().saturating_sub(TAIL);
         file.seek(SeekFrom::Start(start))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
@@ -233,8 +235,14 @@ fn tail(path: &Path) -> String {
     };
     let text = read().unwrap_or_default();
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    let last = &lines[lines.len().saturating_sub(3)..];
-    last.iter().map(|line| format!("\n    {line}")).collect()
+    let has = |line: &&str, marks: &[&str]| marks.iter().any(|mark| line.contains(mark));
+    let first = lines
+        .iter()
+        .position(|line| has(line, &["panic: ", "\"level\":\"fatal\"", "\"level\":\"panic\""]))
+        .or_else(|| lines.iter().rposition(|line| has(line, &["Error: ", "error: "])))
+        .unwrap_or(lines.len().saturating_sub(3));
+    let cut = |line: &&str| line.chars().take(LINE).collect::<String>();
+    lines[first..].iter().take(3).map(|line| format!("\n    {}", cut(line))).collect()
 }
 
 /// Chooses the ports: fixed ones in a box, free ones on a machine that others use too.

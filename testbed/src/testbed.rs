@@ -86,7 +86,7 @@ impl Testbed {
     /// then but logs, which the error names.
     pub fn up(options: &Options, observe: &mut dyn FnMut(&Event)) -> anyhow::Result<Self> {
         let machine = Machine::here();
-        let lacks = machine.lacks(options.level);
+        let lacks = machine.lacks_to_run(options.level);
         if !lacks.is_empty() {
             let lacks: String = lacks.iter().map(|lack| format!("\n    {lack}")).collect();
             bail!("this machine lacks what the level {} needs:{lacks}", options.level);
@@ -277,11 +277,12 @@ impl Testbed {
     /// # Errors
     /// When something is left; the error says what.
     pub fn down(mut self) -> anyhow::Result<()> {
+        let gone = Gone::of(&self.info.dir)?;
         control::ask(&self.info.dir, &Request::Down)?;
         if let Some((mut keeper, _)) = self.tie.take() {
             keeper.wait()?;
         }
-        wait_gone(&self.info.dir)
+        gone.wait()
     }
 }
 
@@ -304,8 +305,9 @@ pub(crate) fn clear(dir: &std::path::Path) -> anyhow::Result<bool> {
     if !dir.exists() {
         return Ok(false);
     }
+    let gone = Gone::of(&dir);
     if control::ask(&dir, &Request::Down).is_ok() {
-        wait_gone(&dir)?;
+        gone?.wait()?;
         return Ok(true);
     }
     let lock = keeper::lock(&dir)?;
@@ -315,13 +317,29 @@ pub(crate) fn clear(dir: &std::path::Path) -> anyhow::Result<bool> {
     Ok(found)
 }
 
-fn wait_gone(dir: &std::path::Path) -> anyhow::Result<()> {
-    let begun = Instant::now();
-    while dir.exists() {
-        ensure!(begun.elapsed() < FAREWELL, "{} is still there", dir.display());
-        std::thread::sleep(Duration::from_millis(20));
+/// The end of a keeper: it holds the lock of the state folder as long as it lives.
+struct Gone {
+    dir: PathBuf,
+    lock: fs::File,
+}
+
+impl Gone {
+    fn of(dir: &std::path::Path) -> anyhow::Result<Self> {
+        let lock = fs::File::open(dir.join(keeper::LOCK))
+            .with_context(|| format!("no testbed is up in {}", dir.display()))?;
+        Ok(Self { dir: dir.to_owned(), lock })
     }
-    Ok(())
+
+    fn wait(self) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        while self.lock.try_lock().is_err() {
+            let keeper = "the keeper of the testbed did not end";
+            ensure!(begun.elapsed() < FAREWELL, "{keeper}; look into {}", self.dir.display());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        ensure!(!self.dir.exists(), "{} is still there", self.dir.display());
+        Ok(())
+    }
 }
 
 /// Returns the only child of a process.

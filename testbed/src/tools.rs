@@ -59,16 +59,13 @@ pub(crate) fn build(
     observe: &mut dyn FnMut(&Event),
 ) -> anyhow::Result<PathBuf> {
     let flags = flags()?;
-    let folder = paths::tools()?.join("testbed").join(key(&flags)?);
+    let folder = folder(&flags)?;
     let bin = folder.join("bin");
-    let wanted: Vec<&Tool> = TOOLS
-        .iter()
-        .filter(|tool| tool.level == Level::ControlPlane || level == Level::Node)
-        .collect();
+    let wanted: Vec<&Tool> = wanted(level).collect();
     if wanted.iter().all(|tool| bin.join(tool.name).is_file()) {
         return Ok(bin);
     }
-    if let Some(lack) = machine.lacks_for_build() {
+    if let Some(lack) = machine.lacks_to_build() {
         bail!("Kubernetes is not built yet, and this machine lacks {lack}");
     }
     fs::create_dir_all(&bin).with_context(|| format!("failed to make {}", bin.display()))?;
@@ -82,6 +79,20 @@ pub(crate) fn build(
         }
     }
     Ok(bin)
+}
+
+/// Tells whether everything that a level needs is there.
+pub(crate) fn are_built(level: Level) -> bool {
+    let bin = flags().and_then(|flags| folder(&flags)).map(|folder| folder.join("bin"));
+    bin.is_ok_and(|bin| wanted(level).all(|tool| bin.join(tool.name).is_file()))
+}
+
+fn folder(flags: &str) -> anyhow::Result<PathBuf> {
+    Ok(paths::tools()?.join("testbed").join(key(flags)?))
+}
+
+fn wanted(level: Level) -> impl Iterator<Item = &'static Tool> {
+    TOOLS.iter().filter(move |tool| tool.level == Level::ControlPlane || level == Level::Node)
 }
 
 impl Tool {

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that a change has to pass, in the order in which builds are reused.
 
+mod cluster;
 mod machine;
 mod stage;
 mod stages;

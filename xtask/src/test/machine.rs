@@ -7,12 +7,27 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 /// A part that a machine may lack.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Part {
     /// The name of its program.
     pub(super) program: &'static str,
     /// How to get it.
     pub(super) install: &'static str,
+}
+
+/// What a machine lacks.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub(super) struct Missing {
+    /// The name of a program, or of another thing.
+    pub(super) program: String,
+    /// How to get it.
+    pub(super) install: &'static str,
+}
+
+impl From<&Part> for Missing {
+    fn from(part: &Part) -> Self {
+        Self { program: part.program.to_owned(), install: part.install }
+    }
 }
 
 /// Checks licences, sources and bans of dependencies.
@@ -51,12 +66,12 @@ impl Machine {
     }
 
     /// Returns those of the parts that the machine lacks.
-    pub(super) fn lacks(&self, parts: &[Part]) -> Vec<Part> {
+    pub(super) fn lacks(&self, parts: &[Part]) -> Vec<Missing> {
         let has = |part: &Part| {
             let name = format!("{}{}", part.program, env::consts::EXE_SUFFIX);
             self.places.iter().any(|place| place.join(&name).is_file())
         };
-        parts.iter().copied().filter(|part| !has(part)).collect()
+        parts.iter().filter(|part| !has(part)).map(Missing::from).collect()
     }
 
     /// A machine that has nothing.

@@ -8,8 +8,10 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde::Serialize;
 use tokio::time::Instant;
+use zdd_testbed::Testbed;
 
-use crate::test::machine::{Machine, Part};
+use crate::test::cluster::{self, Cluster};
+use crate::test::machine::{Machine, Missing, Part};
 use crate::workspace;
 
 /// Commands that stand or fall together.
@@ -23,6 +25,8 @@ pub(super) struct Stage {
     pub(super) needs: &'static [Part],
     /// Parts without which some of its tests are left out.
     pub(super) wants: Option<Wants>,
+    /// What it needs of a real Kubernetes.
+    pub(super) cluster: Cluster,
     /// Whether a run without a single test is a failure.
     pub(super) tests: Tests,
     /// What is run, one after the other.
@@ -66,7 +70,7 @@ pub(super) struct Ended {
     pub(super) end: End,
     /// Parts of the machine for want of which the stage, or some of its tests, were left out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) lacks: Vec<Part>,
+    pub(super) lacks: Vec<Missing>,
     /// How long it took.
     #[serde(rename = "ms", serialize_with = "milliseconds")]
     pub(super) time: Duration,
@@ -103,9 +107,10 @@ impl Stage {
         let begun = Instant::now();
         let mut tests = Counts::default();
         let mut lacks = machine.lacks(self.needs);
+        lacks.extend(self.cluster.lacks());
         let end = if lacks.is_empty() {
             lacks = self.wants.map_or_else(Vec::new, |wants| machine.lacks(wants.parts));
-            match self.run_calls(lacks.is_empty(), &mut tests) {
+            match self.run_with_cluster(lacks.is_empty(), &mut tests) {
                 Ok(()) => End::Passed,
                 Err(error) => End::Failed { problem: format!("{error:#}") },
             }
@@ -115,11 +120,23 @@ impl Stage {
         Ended { name: self.name, end, lacks, time: begun.elapsed(), tests }
     }
 
-    fn run_calls(&self, complete: bool, tests: &mut Counts) -> anyhow::Result<()> {
+    fn run_with_cluster(&self, complete: bool, tests: &mut Counts) -> anyhow::Result<()> {
+        let testbed = self.cluster.up()?;
+        let ran = self.run_calls(complete, testbed.as_ref(), tests);
+        let down = testbed.map_or(Ok(()), Testbed::down);
+        ran.and(down.context("the testbed did not go away"))
+    }
+
+    fn run_calls(
+        &self,
+        complete: bool,
+        testbed: Option<&Testbed>,
+        tests: &mut Counts,
+    ) -> anyhow::Result<()> {
         for call in &self.calls {
             match self.wants.filter(|_| complete) {
-                Some(wants) => call.clone().env(wants.require, "1").run(tests)?,
-                None => call.run(tests)?,
+                Some(wants) => call.clone().env(wants.require, "1").run(testbed, tests)?,
+                None => call.run(testbed, tests)?,
             }
         }
         if self.tests == Tests::Counted && tests.passed + tests.failed == 0 {
@@ -158,8 +175,12 @@ impl Call {
     }
 
     /// Runs it; passes its output on and adds the tests up that it reports.
-    fn run(&self, tests: &mut Counts) -> anyhow::Result<()> {
-        let mut command = Command::new(self.program.map_or_else(workspace::cargo, Into::into));
+    fn run(&self, testbed: Option<&Testbed>, tests: &mut Counts) -> anyhow::Result<()> {
+        let program = self.program.map_or_else(workspace::cargo, Into::into);
+        let mut command = match testbed {
+            Some(testbed) => cluster::command(testbed, program.as_os_str())?,
+            None => Command::new(program),
+        };
         command.args(&self.args).current_dir(workspace::root()).stdin(Stdio::null());
         command.stdout(Stdio::piped());
         // What cargo told this program about itself would make build scripts run again.
@@ -253,7 +274,7 @@ impl fmt::Display for Ended {
                 write!(f, "{}: ok, {seconds:.1} s, {passed} tests, {ignored} ignored", self.name)
             }
         }?;
-        self.lacks.iter().try_for_each(|Part { program, install }| {
+        self.lacks.iter().try_for_each(|Missing { program, install }| {
             let what = if self.end == End::LeftOut { "it" } else { "some tests" };
             write!(f, "\n    without {program} {what} cannot run; to get it: {install}")
         })
@@ -266,11 +287,19 @@ fn milliseconds<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use super::{Call, Counts, End, Stage, Tests, Wants};
+    use super::{Call, Cluster, Counts, End, Stage, Tests, Wants};
     use crate::test::machine::{MDBOOK, Machine, REDIS};
 
     fn stage(calls: Vec<Call>) -> Stage {
-        Stage { name: "a", about: "checks a", needs: &[], wants: None, tests: Tests::None, calls }
+        Stage {
+            name: "a",
+            about: "checks a",
+            needs: &[],
+            wants: None,
+            cluster: Cluster::None,
+            tests: Tests::None,
+            calls,
+        }
     }
 
     #[test]

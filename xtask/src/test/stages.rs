@@ -2,6 +2,9 @@
 
 use anyhow::bail;
 
+use zdd_testbed::Level;
+
+use crate::test::cluster::Cluster;
 use crate::test::machine::{CARGO_DENY, MDBOOK, POSTGRESQL, REDIS};
 use crate::test::stage::{Call, Stage, Tests, Wants};
 
@@ -55,10 +58,11 @@ fn all() -> Vec<Stage> {
         about,
         needs: &[],
         wants: None,
+        cluster: Cluster::None,
         tests: Tests::None,
         calls,
     };
-    vec![
+    let mut stages = vec![
         plain("fmt", "source is formatted", vec![Call::cargo("fmt --all -- --check")]),
         plain("tidy", "the project's own rules", vec![Call::cargo("xtask tidy")]),
         Stage {
@@ -84,6 +88,9 @@ fn all() -> Vec<Stage> {
                 vec![Call::cargo("test --workspace --no-fail-fast")],
             )
         },
+    ];
+    stages.extend(real_stages());
+    stages.extend([
         plain(
             "clippy",
             "no warnings in the workspace",
@@ -92,7 +99,54 @@ fn all() -> Vec<Stage> {
         plain("alone", "no warnings in each crate on its own", alone()),
         plain("kubernetes", "every version of the Kubernetes API compiles", api_versions()),
         plain("doc", "no warnings in the documentation", documentation()),
+    ]);
+    stages
+}
+
+/// The stages that need a real Kubernetes, right after the tests whose builds they use.
+fn real_stages() -> [Stage; 4] {
+    [
+        real(
+            "testbed",
+            "the real Kubernetes of the tests comes up and goes away, whatever happens",
+            Cluster::Parts(Level::ControlPlane),
+            "--test it control_plane::",
+        ),
+        real(
+            "control-plane",
+            "against a real API server and its controllers",
+            Cluster::Up(Level::ControlPlane),
+            "--test it real::",
+        ),
+        real(
+            "node-testbed",
+            "the same for the node: its box leaves nothing behind",
+            Cluster::Parts(Level::Node),
+            "--test it node::",
+        ),
+        real(
+            "node",
+            "against a real node: pods run, and Services lead to them",
+            Cluster::Up(Level::Node),
+            "--test it real::",
+        ),
     ]
+}
+
+/// Tests that are ignored where no real Kubernetes is at hand. They are built as the other tests
+/// were, from the whole workspace, or everything below them would be built once more.
+fn real(name: &'static str, about: &'static str, cluster: Cluster, tests: &str) -> Stage {
+    // One after the other: what they measure and break is the whole machine's.
+    let call = format!("test --workspace --no-fail-fast {tests} -- --ignored --test-threads=1");
+    Stage {
+        name,
+        about,
+        needs: &[],
+        wants: None,
+        cluster,
+        tests: Tests::Counted,
+        calls: vec![Call::cargo(&call)],
+    }
 }
 
 fn alone() -> Vec<Call> {
@@ -135,6 +189,7 @@ fn fault_harness(seeds: u64) -> Stage {
         about: "pairs of faults with foreign edits, by seed",
         needs: &[],
         wants: None,
+        cluster: Cluster::None,
         tests: Tests::Counted,
         calls: vec![call.env("ZDD_SEEDS", seeds.to_string())],
     }

@@ -69,7 +69,7 @@ mod tests {
     use std::time::Duration;
 
     use super::Summary;
-    use crate::test::machine::Part;
+    use crate::test::machine::Missing;
     use crate::test::stage::{Counts, End, Ended};
 
     fn ended(end: End, passed: u64) -> Ended {
@@ -78,7 +78,7 @@ mod tests {
     }
 
     fn left_out() -> Ended {
-        let lacks = vec![Part { program: "mdbook", install: "install it" }];
+        let lacks = vec![Missing { program: "mdbook".to_owned(), install: "install it" }];
         Ended { lacks, ..ended(End::LeftOut, 0) }
     }
 
