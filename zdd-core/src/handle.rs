@@ -1,6 +1,7 @@
 //! The operator's side of a running rollout.
 
 use std::fmt;
+use std::sync::Arc;
 
 use futures::Stream;
 use serde::{Deserialize, Serialize};
@@ -50,13 +51,13 @@ pub struct NotRunning;
 pub struct Handle {
     commands: mpsc::Sender<Command>,
     // Weak, so that the streams end when the rollout is gone and only handles are left.
-    progress: broadcast::WeakSender<Progress>,
+    progress: broadcast::WeakSender<Arc<Progress>>,
 }
 
 impl Handle {
     pub(crate) fn new(
         commands: mpsc::Sender<Command>,
-        progress: &broadcast::Sender<Progress>,
+        progress: &broadcast::Sender<Arc<Progress>>,
     ) -> Self {
         Self { commands, progress: progress.downgrade() }
     }
@@ -95,14 +96,14 @@ impl Handle {
 
     /// Streams progress from now on; ends with the rollout.
     ///
-    /// A reader that falls more than 1,024 events behind misses the oldest ones.
+    /// A reader that falls more than 256 events behind misses the oldest ones.
     pub fn progress(&self) -> impl Stream<Item = Progress> + Send + use<> {
         let receiver = self.progress.upgrade().map(|progress| progress.subscribe());
         futures::stream::unfold(receiver, |receiver| async move {
             let mut receiver = receiver?;
             loop {
                 match receiver.recv().await {
-                    Ok(progress) => return Some((progress, Some(receiver))),
+                    Ok(progress) => return Some((Arc::unwrap_or_clone(progress), Some(receiver))),
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => return None,
                 }

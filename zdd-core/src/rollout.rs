@@ -34,7 +34,7 @@ pub use plan::{Plan, PlanItem};
 /// Commands that may wait while the driver is busy.
 const COMMANDS: usize = 16;
 /// Events that a slow reader may fall behind.
-const EVENTS: usize = 1024;
+const EVENTS: usize = 256;
 
 /// Identifies one rollout in journals, annotations and events.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -130,7 +130,7 @@ pub struct Rollout {
     retry: RetryPolicy,
     cancel: CancellationToken,
     commands: (mpsc::Sender<Command>, mpsc::Receiver<Command>),
-    progress: broadcast::Sender<Progress>,
+    progress: broadcast::Sender<Arc<Progress>>,
 }
 
 impl Rollout {

@@ -400,7 +400,7 @@ impl Driver<'_> {
         let progress = Progress::new(self.rollout.clock.now(), rollout, kind);
         tracing::debug!(target: "zdd", rollout = %progress.rollout, "{}", progress.kind);
         // Nobody may be listening.
-        let _ = self.rollout.progress.send(progress.clone());
+        let _ = self.rollout.progress.send(Arc::new(progress.clone()));
         progress
     }
 
