@@ -107,6 +107,13 @@ pub enum ProgressKind {
         /// The step's name.
         step: String,
     },
+    /// A step that was intended will not be made: what it relied on has changed.
+    StepWithdrawn {
+        /// The step's name.
+        step: String,
+        /// The rule that it would break now.
+        why: String,
+    },
     /// Something that a user should know although it stops nothing.
     Warning {
         /// In words.
@@ -134,6 +141,7 @@ impl fmt::Display for ProgressKind {
             }
             Self::StepIntended { what, .. } => f.write_str(what),
             Self::StepVerified { step } => write!(f, "{step}: done"),
+            Self::StepWithdrawn { step, why } => write!(f, "{step}: not any more ({why})"),
             Self::Warning { message } => write!(f, "warning: {message}"),
         }
     }

@@ -64,6 +64,8 @@ pub enum Event {
     Started(Box<Start>),
     /// The last step that was intended has been seen to hold.
     Verified,
+    /// The last step that was intended will not be made: what it relied on has changed.
+    Withdrawn,
 }
 
 /// Everything that must be known after a crash.

@@ -131,7 +131,10 @@ impl State {
             (Event::Intended(step), None) => self.pending = Some(step.clone()),
             (Event::Intended(_), Some(_)) => return illegal("while a step is pending"),
             (Event::Verified, Some(_)) => self.verify(),
-            (Event::Verified, None) => return illegal("without a pending step"),
+            (Event::Withdrawn, Some(_)) => self.withdraw(),
+            (Event::Verified | Event::Withdrawn, None) => {
+                return illegal("without a pending step");
+            }
             (Event::Reached(milestone), None) => {
                 self.milestones.entry(milestone.clone()).or_insert(entry.at);
             }
@@ -169,6 +172,13 @@ impl State {
         }
     }
 
+    /// Lets go of the pending step. A pause that may have happened counts as ours, so that it is
+    /// ended in time.
+    fn withdraw(&mut self) {
+        self.paused |= self.pending == Some(Step::Pause);
+        self.pending = None;
+    }
+
     fn obey(&mut self, command: &Command, at: Timestamp) {
         match command {
             // An abort is followed by its own entry, `RollbackStarted`.
@@ -184,9 +194,7 @@ impl State {
 
     fn turn_back(&mut self, reason: &Reason) {
         self.phase = Phase::RollingBack(reason.clone());
-        // A pause that may have happened counts as ours, so that the way back ends it.
-        self.paused |= self.pending == Some(Step::Pause);
-        self.pending = None;
+        self.withdraw();
         self.template = None;
         self.milestones.clear();
         self.intervention = Intervention::None;
@@ -207,6 +215,7 @@ impl Event {
             Self::RollbackStarted(_) => "rollback-started",
             Self::Started(_) => "started",
             Self::Verified => "verified",
+            Self::Withdrawn => "withdrawn",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The loop: observe, decide, check, write down, act, look, write down.
 
+mod hand_over;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +14,11 @@ use crate::cluster::{ClusterError, Mark};
 use crate::error::RolloutError;
 use crate::event::{Progress, ProgressKind};
 use crate::handle::Command;
-use crate::invariant;
+use crate::invariant::{self, Violation};
 use crate::journal::Event;
 use crate::lease::Epoch;
 use crate::observation::Observation;
-use crate::outcome::{Outcome, Reason, Report, Superseder};
+use crate::outcome::{Outcome, Reason, Report};
 use crate::rollout::Rollout;
 use crate::rollout::begin::{Beginning, Begun};
 use crate::rollout::gating::Gates;
@@ -28,7 +30,6 @@ use crate::state::{Phase, State};
 use crate::step::Step;
 use crate::strategy::{Decision, Gating, Wait};
 use crate::tracker::Tracker;
-use crate::unwind::settings_to_restore;
 
 /// How long a step that was made may stay invisible in the watch before the cluster is asked.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(15);
@@ -199,7 +200,9 @@ impl Driver<'_> {
             wait.gates = self.gates.gating();
             return Ok(Some(wait));
         }
-        self.check(&step, now)?;
+        if let Err(violation) = invariant::check(&step, &self.observation(now)) {
+            return self.withdraw(&step, &violation).await;
+        }
         let state = self.ledger.state();
         let mark = Mark::new(&self.rollout.target, &state.start.rollout, self.epoch);
         match self.rollout.backend.cluster.apply(&step, &self.snapshot, &mark).await {
@@ -221,6 +224,22 @@ impl Driver<'_> {
         Ok(None)
     }
 
+    /// Gives up a step that was safe when it was decided and is not any more: someone scaled the
+    /// target, say. Whether an attempt was made does not matter: each has the condition that the
+    /// target is as it was seen then.
+    async fn withdraw(
+        &mut self,
+        step: &Step,
+        violation: &Violation,
+    ) -> Result<Option<Wait>, RolloutError> {
+        self.tell(ProgressKind::StepWithdrawn {
+            step: step.name().to_owned(),
+            why: violation.to_string(),
+        });
+        self.record(Event::Withdrawn).await?;
+        Ok(None)
+    }
+
     /// The cluster will not have a step: turn back, or say what is left to do.
     async fn refused(&mut self, step: &Step, error: &ClusterError) -> Result<(), RolloutError> {
         let reason = Reason::StepRefused { step: step.to_string(), message: chain(error) };
@@ -231,39 +250,6 @@ impl Driver<'_> {
             }
             Phase::Finished(_) | Phase::Progressing => self.turn_back(reason).await,
         }
-    }
-
-    /// Leaves the target to whoever took it over, with nothing of ours left on it.
-    async fn hand_over(&mut self, by: Superseder) -> Result<(), RolloutError> {
-        if by == Superseder::Edit
-            && let Some(workload) = &self.snapshot.workload
-        {
-            let state = self.ledger.state();
-            let baseline = &state.start.baseline.settings;
-            let set = self.rollout.strategy.settings(state.start.target.kind);
-            let settings = settings_to_restore(&set, baseline);
-            let ours = state.paused || state.pending == Some(Step::Pause);
-            let resume = (workload.paused && ours).then_some(Step::Resume);
-            let restore = Step::RestoreSettings { settings };
-            let restore = (!restore.holds(&self.snapshot)).then_some(restore);
-            if let Some(step) = resume.or(restore) {
-                let mark = Mark::new(&self.rollout.target, &state.start.rollout, self.epoch);
-                let applied =
-                    self.rollout.backend.cluster.apply(&step, &self.snapshot, &mark).await;
-                match applied {
-                    Err(error) if !error.is_retryable() => {}
-                    Ok(()) | Err(_) => {
-                        if let Some(pause) = self.rollout.retry.pause(self.tries) {
-                            self.tries += 1;
-                            tokio::time::sleep(pause).await;
-                            self.snapshot = Arc::new(self.rollout.observe().await?);
-                            return Ok(());
-                        }
-                    }
-                }
-            }
-        }
-        self.finish(Outcome::Superseded { by }).await
     }
 
     async fn turn_back(&mut self, reason: Reason) -> Result<(), RolloutError> {

@@ -31,6 +31,8 @@ pub(crate) fn clock() -> Clock {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
     Conflict,
+    /// Not done, and meanwhile someone has edited the target and a pod is not ready any more.
+    Disturbed,
     Refuse,
     UnknownAfterEffect,
     UnknownBeforeEffect,
@@ -270,6 +272,16 @@ impl Cluster for Ideal {
                 return Err(ClusterError::Unknown { action, object, source: cause() });
             }
             Some(Fault::Unavailable) => {
+                return Err(ClusterError::Unavailable { action, object, source: cause() });
+            }
+            Some(Fault::Disturbed) => {
+                self.change(|snapshot| {
+                    snapshot.pods[0].ready = false;
+                    if let Some(workload) = &mut snapshot.workload {
+                        workload.generation += 1;
+                    }
+                    settle(snapshot);
+                });
                 return Err(ClusterError::Unavailable { action, object, source: cause() });
             }
             Some(Fault::UnknownAfterEffect) | None => {}

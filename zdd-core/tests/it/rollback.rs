@@ -127,3 +127,22 @@ async fn settings_do_not_come_back_before_everything_has_converged() {
     assert!(text.contains("rule 1"), "{text}");
     assert_eq!(cluster.writes(), ["set-template"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_is_not_safe_any_more_is_withdrawn_and_decided_anew() {
+    let cluster = Ideal::with_pods(2);
+    let rollout = cluster.rollout("web:2");
+    let story = timeline::record(&rollout.handle());
+    let disturb = async {
+        // While it bakes: the next write gives the settings back.
+        tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+        cluster.fail_next(Fault::Disturbed);
+        tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+        cluster.change(|snapshot| snapshot.pods[0].ready = true);
+    };
+    let (report, (), story) =
+        cluster.beside(async { tokio::join!(rollout.run(), disturb, story) }).await;
+    assert_eq!(report.unwrap().outcome, Outcome::Promoted);
+    assert_eq!(cluster.writes(), ["set-template", "restore-settings"]);
+    assert!(story.contains("restore-settings: not any more (rule 1"), "{story}");
+}

@@ -38,6 +38,7 @@ fn event() -> impl Strategy<Value = Event> {
         Just(Event::Intended(Step::Pause)),
         Just(Event::Intended(Step::Resume)),
         Just(Event::Verified),
+        Just(Event::Withdrawn),
         Just(Event::Reached(Milestone::new("complete"))),
         Just(Event::RollbackStarted(Reason::Aborted { message: String::new() })),
         Just(Event::Finished(Outcome::Promoted)),
