@@ -22,13 +22,14 @@ impl Rolling {
         use zdd_core::DeploymentStrategy;
         let mut settings = self.settings(seen.kind());
         let Some(workload) = seen.workload() else { return settings };
-        if let Some(first) = self.staged_pods(workload) {
-            if seen.kind() == WorkloadKind::StatefulSet {
-                settings.partition = Some(workload.replicas - first);
-            } else {
-                let surge = self.config.max_surge.round_up(workload.replicas);
-                settings.max_surge = Some(Amount::Count(surge.min(first)));
-            }
+        let first = self.staged_pods(seen, workload);
+        if seen.kind() == WorkloadKind::StatefulSet {
+            settings.partition = settings
+                .partition
+                .map(|_| first.map_or(end_partition(seen), |first| workload.replicas - first));
+        } else if let Some(first) = first {
+            let surge = self.config.max_surge.round_up(workload.replicas);
+            settings.max_surge = Some(Amount::Count(surge.min(first)));
         }
         settings
     }
@@ -46,10 +47,11 @@ impl Rolling {
             return None;
         }
         let stage = self.config.stage?;
-        let first = self.staged_pods(workload)?;
-        if seen.reached(&BAKED).is_some() {
+        let first = self.staged_pods(seen, workload);
+        // Baked, or scaled to so few pods that the stage would be all of them.
+        let Some(first) = first.filter(|_| seen.reached(&BAKED).is_none()) else {
             return self.end_stage(seen, workload);
-        }
+        };
         let Some(staged) = seen.reached(&STAGED) else {
             return Some(self.fill_stage(seen, workload, first, until));
         };
@@ -64,6 +66,13 @@ impl Rolling {
         first: u32,
         until: Option<Timestamp>,
     ) -> Decision {
+        if seen.kind() == WorkloadKind::StatefulSet {
+            // Scaled down since: the stage counts from the highest ordinal that is left.
+            let partition = workload.replicas - first;
+            if workload.settings.partition.is_some_and(|set| set > partition) {
+                return Decision::Apply(Step::SetPartition { partition });
+            }
+        }
         let new = || seen.snapshot().updated().filter(|pod| !pod.terminating);
         let made = new().count() >= first as usize;
         if made && seen.kind() == WorkloadKind::Deployment && !workload.paused {
@@ -81,8 +90,7 @@ impl Rolling {
     fn end_stage(&self, seen: &Observation<'_>, workload: &Workload) -> Option<Decision> {
         use zdd_core::DeploymentStrategy;
         if seen.kind() == WorkloadKind::StatefulSet {
-            let partition = seen.baseline().settings.partition.unwrap_or(0);
-            let open = Step::SetPartition { partition };
+            let open = Step::SetPartition { partition: end_partition(seen) };
             return (!open.holds(seen.snapshot())).then_some(Decision::Apply(open));
         }
         let settings = self.settings(seen.kind());
@@ -91,8 +99,17 @@ impl Rolling {
     }
 
     /// Returns how many pods the stage has; `None` without a stage, or when it would be all pods.
-    fn staged_pods(&self, workload: &Workload) -> Option<u32> {
+    fn staged_pods(&self, seen: &Observation<'_>, workload: &Workload) -> Option<u32> {
         let first = self.config.stage?.first.round_up(workload.replicas);
-        (first > 0 && first < workload.replicas).then_some(first)
+        let all = match seen.kind() {
+            WorkloadKind::StatefulSet => workload.replicas.saturating_sub(end_partition(seen)),
+            WorkloadKind::Deployment | WorkloadKind::DaemonSet => workload.replicas,
+        };
+        (first > 0 && first < all).then_some(first)
     }
+}
+
+/// The partition after the stage: the owner's own, if there was one.
+fn end_partition(seen: &Observation<'_>) -> u32 {
+    seen.baseline().settings.partition.unwrap_or(0)
 }

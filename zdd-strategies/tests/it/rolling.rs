@@ -236,6 +236,44 @@ fn a_stateful_set_stages_by_partition() {
 }
 
 #[test]
+fn a_stage_follows_a_stateful_set_that_is_scaled_down() {
+    let rolling = staged();
+    let mut scene = Scene::new(WorkloadKind::StatefulSet, 6).set_by(&rolling);
+    let set = scene.workload().settings.partition.unwrap();
+    scene.workload().replicas = 4;
+    scene.pods(4, 0);
+    let Decision::Apply(Step::SetPartition { partition }) = scene.ask(&rolling) else {
+        panic!("the stage has no pod any more")
+    };
+    assert!(partition < 4 && partition < set, "{partition}");
+}
+
+#[test]
+fn a_stage_of_a_stateful_set_scaled_to_as_many_pods_ends() {
+    let rolling = staged();
+    let mut scene = Scene::new(WorkloadKind::StatefulSet, 6).set_by(&rolling);
+    scene.workload().replicas = 1;
+    scene.pods(1, 0);
+    assert_eq!(scene.ask(&rolling), Decision::Apply(Step::SetPartition { partition: 0 }));
+}
+
+#[test]
+fn a_stage_keeps_the_owners_partition() {
+    let mut scene = Scene::new(WorkloadKind::StatefulSet, 6);
+    let mut start = scene.state.start.clone();
+    start.baseline.settings.partition = Some(5);
+    let entry = zdd_core::Entry::new(
+        scene.now,
+        zdd_core::Epoch::new(1),
+        zdd_core::Event::Started(Box::new(start)),
+    );
+    scene.state = zdd_core::State::begin(&entry).unwrap();
+    scene.workload().settings.partition = Some(5);
+    let scene = scene.set_by(&staged());
+    assert_eq!(scene.snapshot.workload.unwrap().settings.partition, Some(5));
+}
+
+#[test]
 fn a_daemon_set_has_no_stage() {
     assert!(staged().supports(WorkloadKind::DaemonSet).unwrap_err().contains("soak"));
     assert!(Rolling::default().supports(WorkloadKind::DaemonSet).is_ok());
