@@ -4,17 +4,28 @@
 //! SIGTERM. The client is `zdd-load`: plain sockets, no retries. A scenario runs
 //! its peers in turn, one shutdown each, so that a slow spell of the machine
 //! meets all of them.
+//!
+//! All of it takes half an hour. With `--record FILE --minutes 4` it can be
+//! taken in pieces, while the machine is quiet, and is one table in the end.
 
 mod measure;
 mod peer;
+mod record;
 mod scenario;
 mod table;
 
-use std::{convert::Infallible, process::Command};
+use std::{
+    convert::Infallible,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
+use tokio::time::Instant;
 
-use measure::Shutdown;
+use record::Record;
+use scenario::{Peer, Scenario};
 use table::Row;
 
 /// Options of `bench shutdown`.
@@ -35,6 +46,12 @@ pub(crate) struct Args {
     /// Worker threads of each server.
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    /// Keeps every shutdown in this file, and does not repeat those that are in it.
+    #[arg(long)]
+    record: Option<PathBuf>,
+    /// Begins no shutdown after this many minutes; with `--record`, the next call goes on.
+    #[arg(long)]
+    minutes: Option<u64>,
     /// Prints one JSON object in place of the table.
     #[arg(long)]
     json: bool,
@@ -46,13 +63,22 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         again_in_release()?;
     }
     let binary = peer::build()?;
+    let mut record = Record::open(args.record.as_deref())?;
+    let scenarios: Vec<_> = scenario::all(args)
+        .into_iter()
+        .filter(|scenario| args.only.as_ref().is_none_or(|only| scenario.name.contains(only)))
+        .collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let rows = runtime.block_on(measure_all(args, &binary))?;
+    let left = runtime.block_on(measure_all(args, &scenarios, &binary, &mut record))?;
+    let rows = rows(args, &scenarios, &record);
     let command = format!(
         "cargo {}",
         std::env::args().skip(1).fold("xtask".to_owned(), |all, one| all + " " + &one)
     );
     table::print(&rows, &command, args.json)?;
+    if left > 0 {
+        eprintln!("the time is over with {left} shutdowns left");
+    }
     let missed: Vec<_> = rows.iter().filter(|row| row.met == Some(false)).map(Row::name).collect();
     if !missed.is_empty() {
         bail!("missed the bar: {}", missed.join(", "));
@@ -60,42 +86,54 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn measure_all(args: &Args, binary: &std::path::Path) -> anyhow::Result<Vec<Row>> {
-    let mut rows = Vec::new();
-    for scenario in scenario::all(args) {
-        if !args.only.as_ref().is_none_or(|only| scenario.name.contains(only.as_str())) {
-            continue;
-        }
-        let peers: Vec<_> = scenario
-            .peers
-            .iter()
-            .filter(|peer| args.peer.as_ref().is_none_or(|only| peer.name == *only))
-            .collect();
-        let mut results: Vec<Vec<Shutdown>> = peers.iter().map(|_| Vec::new()).collect();
+fn peers<'a>(args: &Args, scenario: &'a Scenario) -> impl Iterator<Item = &'a Peer> + Clone {
+    scenario
+        .peers
+        .iter()
+        .filter(move |peer| args.peer.as_ref().is_none_or(|only| peer.name == *only))
+}
+
+/// Measures what the record does not have; returns how much of it there was no time for.
+async fn measure_all(
+    args: &Args,
+    scenarios: &[Scenario],
+    binary: &Path,
+    record: &mut Record,
+) -> anyhow::Result<usize> {
+    let end = args.minutes.map(|minutes| Instant::now() + Duration::from_secs(minutes * 60));
+    let mut left = 0;
+    for scenario in scenarios {
         for round in 0..scenario.shutdowns {
-            for (peer, results) in peers.iter().zip(&mut results) {
-                if round >= peer.at_most {
+            for peer in peers(args, scenario) {
+                if round >= peer.at_most || record.has(scenario, peer, round) {
+                    continue;
+                }
+                if end.is_some_and(|end| Instant::now() >= end) {
+                    left += 1;
                     continue;
                 }
                 let shutdown =
-                    measure::shutdown(binary, &scenario, peer, round).await.with_context(|| {
+                    measure::shutdown(binary, scenario, peer, round).await.with_context(|| {
                         format!("scenario {}, {}, shutdown {round}", scenario.name, peer.name)
                     })?;
-                eprintln!(
-                    "{} {} {}/{}: {shutdown}",
-                    scenario.name,
-                    peer.name,
-                    round + 1,
-                    scenario.shutdowns
-                );
-                results.push(shutdown);
+                let (name, of) = (scenario.name, scenario.shutdowns);
+                eprintln!("{name} {} {}/{of}: {shutdown}", peer.name, round + 1);
+                record.add(scenario, peer, round, shutdown)?;
             }
         }
-        rows.extend(
-            peers.iter().zip(&results).map(|(peer, results)| Row::of(&scenario, peer, results)),
-        );
     }
-    Ok(rows)
+    Ok(left)
+}
+
+fn rows(args: &Args, scenarios: &[Scenario], record: &Record) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for scenario in scenarios {
+        for peer in peers(args, scenario) {
+            let row = Row::of(scenario, peer, &record.of(scenario, peer), &rows);
+            rows.push(row);
+        }
+    }
+    rows
 }
 
 /// Runs this very command in the release profile and ends as it does.

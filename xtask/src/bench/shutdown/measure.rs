@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt, path::Path, time::Duration};
 
 use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -11,7 +12,7 @@ use tokio::{
 use zdd_load::{Cause, Endpoints, Load, Report, Running};
 
 use super::{
-    peer::{Exit, Server},
+    peer::{Ended, Exit, Server},
     scenario::{Bar, LoadShape, Peer, Scenario},
 };
 
@@ -20,13 +21,18 @@ const HANG: Duration = Duration::from_secs(40);
 /// The client keeps on for this long after the old server is gone.
 const AFTER: Duration = Duration::from_millis(300);
 
+/// How long a throughput is measured.
+const THROUGHPUT: Duration = Duration::from_secs(2);
+
 /// What one shutdown cost.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Shutdown {
     pub(crate) requests: u64,
     pub(crate) lost: u64,
     pub(crate) causes: BTreeMap<Cause, u64>,
     pub(crate) rps: f64,
+    /// Processor time of the server per request, in microseconds, where that was measured.
+    pub(crate) cpu: Option<f64>,
     /// Requests that a handler completed and whose response did not arrive; known when one server had all of them.
     pub(crate) unanswered: Option<u64>,
     pub(crate) exit: Exit,
@@ -41,9 +47,10 @@ pub(crate) async fn shutdown(
 ) -> anyhow::Result<Shutdown> {
     let old = Server::start(binary, peer, scenario.threads).await?;
     match (scenario.load, scenario.bar) {
+        (Some(load), Bar::CostWithin { .. }) => throughput(old, load).await,
         (Some(load), _) => under_load(binary, scenario, peer, old, load, round).await,
         (None, Bar::ExitAt { .. }) => blocked(old, scenario.threads).await,
-        (None, Bar::Lost(_) | Bar::ExitWithin(_)) => idle(old).await,
+        (None, _) => idle(old).await,
     }
 }
 
@@ -85,21 +92,41 @@ async fn under_load(
     Ok(Shutdown::of(&report, exit, next.is_none()))
 }
 
+/// Measures what requests cost while nothing is shut down.
+async fn throughput(server: Server, shape: LoadShape) -> anyhow::Result<Shutdown> {
+    let running = start_load(shape, Endpoints::loopback([server.address])?)?;
+    warm_up(&running, shape, 0).await?;
+    let (requests, cpu, since) = (running.snapshot().ok, server.cpu_time()?, Instant::now());
+    sleep(THROUGHPUT).await;
+    let requests = running.snapshot().ok - requests;
+    let (cpu, took) = (server.cpu_time()? - cpu, since.elapsed());
+    let report = running.stop().await;
+    server.terminate()?;
+    let exit = server.wait(Instant::now(), HANG).await?;
+    let mut shutdown = Shutdown::of(&report, exit, true);
+    shutdown.rps = requests as f64 / took.as_secs_f64();
+    shutdown.cpu = Some(cpu as f64 / 1000.0 / requests.max(1) as f64);
+    Ok(shutdown)
+}
+
 fn start_load(shape: LoadShape, endpoints: Endpoints) -> anyhow::Result<Running> {
     let load = Load::new(endpoints)
         .mode(shape.mode)
         .connections(shape.connections)
-        .rate(shape.rate)
         .path(shape.path)
         .total(u64::MAX)
         .max_duration(Duration::from_secs(120))
         .request_timeout(Duration::from_secs(5));
+    let load = match shape.rate {
+        Some(rate) => load.rate(rate),
+        None => load.unpaced(),
+    };
     Ok(load.start()?)
 }
 
 /// Waits until the load has run at its rate for half a second; the signal then comes at a different millisecond each round.
 async fn warm_up(running: &Running, shape: LoadShape, round: u32) -> anyhow::Result<()> {
-    let wanted = u64::from(shape.rate) / 2;
+    let wanted = u64::from(shape.rate.unwrap_or(10_000)) / 2;
     let limit = Instant::now() + Duration::from_secs(20);
     while running.snapshot().ok < wanted {
         if Instant::now() > limit {
@@ -178,13 +205,22 @@ impl Shutdown {
                 .handled
                 .filter(|_| alone)
                 .map(|handled| handled.saturating_sub(report.ok)),
+            cpu: None,
             rps: report.ok as f64 / (report.elapsed_ms.max(1) as f64 / 1000.0),
             exit,
         }
     }
 
     fn unloaded(exit: Exit) -> Self {
-        Self { requests: 0, lost: 0, causes: BTreeMap::new(), rps: 0.0, unanswered: None, exit }
+        Self {
+            requests: 0,
+            lost: 0,
+            causes: BTreeMap::new(),
+            rps: 0.0,
+            cpu: None,
+            unanswered: None,
+            exit,
+        }
     }
 }
 
@@ -194,9 +230,14 @@ impl fmt::Display for Shutdown {
         for (cause, count) in &self.causes {
             write!(f, ", {cause} {count}")?;
         }
-        match self.exit.status {
-            Some(status) => write!(f, "; {status} after {:.2?}", self.exit.after),
-            None => write!(f, "; hung"),
+        if let Some(cpu) = self.cpu {
+            write!(f, ", {cpu:.2} µs each")?;
+        }
+        match self.exit.by {
+            Ended::Hung => write!(f, "; hung"),
+            by @ (Ended::Code(_) | Ended::Signal) => {
+                write!(f, "; exit {by} after {:.2?}", self.exit.after)
+            }
         }
     }
 }

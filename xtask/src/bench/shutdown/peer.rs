@@ -1,14 +1,16 @@
 //! Server processes.
 
 use std::{
+    fmt, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Command as Build, ExitStatus, Stdio},
+    process::{Command as Build, Stdio},
     time::Duration,
 };
 
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
@@ -48,13 +50,32 @@ pub(crate) struct Server {
 }
 
 /// How a server ended.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Exit {
-    /// `None` when it had to be killed.
-    pub(crate) status: Option<ExitStatus>,
+    pub(crate) by: Ended,
     pub(crate) after: Duration,
     /// Requests that its handlers completed, when it lived to tell.
     pub(crate) handled: Option<u64>,
+}
+
+/// What ended a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Ended {
+    Code(i32),
+    Signal,
+    /// It had to be killed.
+    Hung,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => code.fmt(f),
+            Self::Signal => f.write_str("signal"),
+            Self::Hung => f.write_str("hung"),
+        }
+    }
 }
 
 impl Server {
@@ -90,14 +111,26 @@ impl Server {
         kill_process(pid, Signal::TERM).context("failed to send SIGTERM")
     }
 
+    /// Returns the processor time that its threads took so far, in nanoseconds.
+    pub(crate) fn cpu_time(&self) -> anyhow::Result<u64> {
+        let id = self.child.id().context("the server ended under load")?;
+        let mut all = 0;
+        for thread in fs::read_dir(format!("/proc/{id}/task"))? {
+            let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+            let time = text.split(' ').next().context("schedstat is empty")?;
+            all += time.parse::<u64>()?;
+        }
+        Ok(all)
+    }
+
     /// Waits for the end, counted from `since`; kills the server after `limit`.
     pub(crate) async fn wait(mut self, since: Instant, limit: Duration) -> anyhow::Result<Exit> {
-        let status = match timeout(limit, self.child.wait()).await {
-            Ok(status) => Some(status?),
-            Err(_) => None,
+        let by = match timeout(limit, self.child.wait()).await {
+            Ok(status) => status?.code().map_or(Ended::Signal, Ended::Code),
+            Err(_) => Ended::Hung,
         };
         let after = since.elapsed();
-        if status.is_none() {
+        if by == Ended::Hung {
             self.child.kill().await?;
         }
         let mut handled = None;
@@ -105,6 +138,6 @@ impl Server {
             let value: Option<serde_json::Value> = serde_json::from_str(&line).ok();
             handled = handled.or(value.and_then(|value| value["handled"].as_u64()));
         }
-        Ok(Exit { status, after, handled })
+        Ok(Exit { by, after, handled })
     }
 }

@@ -24,7 +24,8 @@ pub(crate) struct Scenario {
 pub(crate) struct LoadShape {
     pub(crate) mode: Mode,
     pub(crate) connections: usize,
-    pub(crate) rate: u32,
+    /// Requests per second; as many as the server answers if `None`.
+    pub(crate) rate: Option<u32>,
     pub(crate) path: &'static str,
 }
 
@@ -47,7 +48,22 @@ pub(crate) struct Peer {
 pub(crate) enum Bar {
     Lost(f64),
     ExitWithin(Duration),
-    ExitAt { deadline: Duration, tolerance: Duration },
+    ExitAt {
+        deadline: Duration,
+        tolerance: Duration,
+    },
+    /// Processor time per request over that of the baseline, in percent.
+    CostWithin {
+        baseline: &'static str,
+        percent: f64,
+    },
+}
+
+impl Scenario {
+    /// Returns how many shutdowns a peer gets.
+    pub(crate) fn shutdowns_of(&self, peer: &Peer) -> usize {
+        self.shutdowns.min(peer.at_most) as usize
+    }
 }
 
 impl Peer {
@@ -122,11 +138,12 @@ pub(crate) fn all(args: &Args) -> Vec<Scenario> {
         http2(args),
         idle(args),
         blocked(args),
+        throughput(args),
     ]
 }
 
 fn keep_alive(args: &Args) -> LoadShape {
-    LoadShape { mode: Mode::KeepAlive, connections: 200, rate: args.rate, path: "/" }
+    LoadShape { mode: Mode::KeepAlive, connections: 200, rate: Some(args.rate), path: "/" }
 }
 
 fn default_settings(args: &Args) -> Scenario {
@@ -166,7 +183,7 @@ fn fresh(args: &Args) -> Scenario {
         name: "fresh",
         what: "5,000 fresh connections per second, default settings, traffic moves after 1 s"
             .to_owned(),
-        load: Some(LoadShape { mode: Mode::Fresh, connections: 200, rate: 5_000, path: "/" }),
+        load: Some(LoadShape { mode: Mode::Fresh, connections: 200, rate: Some(5_000), path: "/" }),
         traffic_moves: Some(Duration::from_secs(1)),
         shutdowns: args.shutdowns.div_ceil(5),
         peers: in_kubernetes(),
@@ -183,7 +200,7 @@ fn http2(args: &Args) -> Scenario {
         load: Some(LoadShape {
             mode: Mode::Http2 { streams: 100 },
             connections: 10,
-            rate: 8_000,
+            rate: Some(8_000),
             path: "/wait?ms=100",
         }),
         traffic_moves: Some(Duration::from_secs(1)),
@@ -223,5 +240,25 @@ fn blocked(args: &Args) -> Scenario {
             deadline: Duration::from_secs(3),
             tolerance: Duration::from_millis(100),
         },
+    }
+}
+
+/// The layer on the server that it is put on, and the serve loop in its place.
+fn throughput(args: &Args) -> Scenario {
+    let baseline = "axum-serve";
+    Scenario {
+        name: "throughput",
+        what: "32 keep-alive connections, as fast as the server answers, nothing shut down"
+            .to_owned(),
+        load: Some(LoadShape { mode: Mode::KeepAlive, connections: 32, rate: None, path: "/" }),
+        traffic_moves: None,
+        shutdowns: args.shutdowns.div_ceil(2),
+        peers: vec![
+            Peer::stock(baseline),
+            Peer { ours: true, ..Peer::zdd_layer() },
+            Peer { ours: false, ..Peer::zdd() },
+        ],
+        threads: args.threads,
+        bar: Bar::CostWithin { baseline, percent: 1.0 },
     }
 }

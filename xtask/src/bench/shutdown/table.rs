@@ -7,6 +7,7 @@ use zdd_load::Cause;
 
 use super::{
     measure::Shutdown,
+    peer::Ended,
     scenario::{Bar, Peer, Scenario},
 };
 
@@ -19,6 +20,8 @@ pub(crate) struct Row {
     shutdowns: usize,
     requests: u64,
     rps: u64,
+    /// Median processor time of the server per request, in microseconds.
+    cpu_us: Option<f64>,
     lost: u64,
     lost_mean: f64,
     lost_max: u64,
@@ -42,7 +45,13 @@ struct Spread {
 }
 
 impl Row {
-    pub(crate) fn of(scenario: &Scenario, peer: &Peer, results: &[Shutdown]) -> Self {
+    /// Makes the row of one peer; `others` are the rows before it.
+    pub(crate) fn of(
+        scenario: &Scenario,
+        peer: &Peer,
+        results: &[Shutdown],
+        others: &[Self],
+    ) -> Self {
         let lost: u64 = results.iter().map(|one| one.lost).sum();
         let shutdowns = results.len();
         let mut causes = BTreeMap::new();
@@ -51,10 +60,7 @@ impl Row {
         }
         let mut exit_codes = BTreeMap::new();
         for one in results {
-            let code = one.exit.status.map_or("hung".to_owned(), |status| {
-                status.code().map_or("signal".to_owned(), |code| code.to_string())
-            });
-            *exit_codes.entry(code).or_default() += 1;
+            *exit_codes.entry(one.exit.by.to_string()).or_default() += 1;
         }
         let mut row = Self {
             scenario: scenario.name,
@@ -63,18 +69,20 @@ impl Row {
             shutdowns,
             requests: results.iter().map(|one| one.requests).sum(),
             rps: (results.iter().map(|one| one.rps).sum::<f64>() / shutdowns.max(1) as f64) as u64,
+            cpu_us: median(results.iter().filter_map(|one| one.cpu).collect()),
             lost,
             lost_mean: lost as f64 / shutdowns.max(1) as f64,
             lost_max: results.iter().map(|one| one.lost).max().unwrap_or(0),
             causes,
             unanswered: results.iter().map(|one| one.unanswered).sum(),
-            hung: results.iter().filter(|one| one.exit.status.is_none()).count(),
+            hung: results.iter().filter(|one| one.exit.by == Ended::Hung).count(),
             exit_ms: Spread::of(results.iter().map(|one| one.exit.after).collect()),
             exit_codes,
             bar: scenario.bar.text(),
             met: None,
         };
-        row.met = peer.ours.then(|| shutdowns > 0 && row.meets(scenario.bar));
+        let complete = shutdowns >= scenario.shutdowns_of(peer);
+        row.met = (peer.ours && complete).then(|| shutdowns > 0 && row.meets(scenario.bar, others));
         row
     }
 
@@ -82,7 +90,7 @@ impl Row {
         format!("{} on {}", self.server, self.scenario)
     }
 
-    fn meets(&self, bar: Bar) -> bool {
+    fn meets(&self, bar: Bar, others: &[Self]) -> bool {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         self.hung == 0
             && match bar {
@@ -92,8 +100,20 @@ impl Row {
                     self.exit_ms.min >= millis(deadline.saturating_sub(tolerance))
                         && self.exit_ms.max <= millis(deadline + tolerance)
                 }
+                Bar::CostWithin { baseline, percent } => {
+                    let base = others
+                        .iter()
+                        .find(|row| row.scenario == self.scenario && row.server == baseline);
+                    let ratio = base.and_then(|base| Some(self.cpu_us? / base.cpu_us?));
+                    ratio.is_some_and(|ratio| (ratio - 1.0) * 100.0 <= percent)
+                }
             }
     }
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
 }
 
 impl Spread {
@@ -114,6 +134,9 @@ impl Bar {
             Self::ExitAt { deadline, tolerance } => {
                 format!("exit at {deadline:?} +- {tolerance:?}")
             }
+            Self::CostWithin { baseline, percent } => {
+                format!("processor time within {percent} % of {baseline}")
+            }
         }
     }
 }
@@ -133,19 +156,20 @@ pub(crate) fn print(rows: &[Row], command: &str, json: bool) -> anyhow::Result<(
         if row.scenario != last {
             println!("\n**{}**: {} (bar: {})\n", row.scenario, row.what, row.bar);
             println!(
-                "| server | shutdowns | requests | rps | lost | lost per shutdown | worst | causes | exit ms min/median/max | exit codes | bar |"
+                "| server | shutdowns | requests | rps | µs each | lost | lost per shutdown | worst | causes | exit ms min/median/max | exit codes | bar |"
             );
-            println!("|---|---|---|---|---|---|---|---|---|---|---|");
+            println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
             last = row.scenario;
         }
         let list =
             |pairs: Vec<String>| if pairs.is_empty() { "–".to_owned() } else { pairs.join(", ") };
         println!(
-            "| {} | {} | {} | {} | {} | {:.2} | {} | {} | {}/{}/{} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {:.2} | {} | {} | {}/{}/{} | {} | {} |",
             row.server,
             row.shutdowns,
             row.requests,
             row.rps,
+            row.cpu_us.map_or("–".to_owned(), |cpu| format!("{cpu:.2}")),
             row.lost,
             row.lost_mean,
             row.lost_max,
