@@ -5,9 +5,10 @@
 //! curl http://127.0.0.1:8080/ & kill -TERM $(pidof victim)
 //! ```
 //!
-//! It prints `listening <address>`, then, at its end, `handled <requests>` and
-//! the report. `PORT` sets its port, `RUNTIME=current_thread` its runtime; the
-//! shutdown is set by the `ZDD_…` variables.
+//! It prints `listening <address>`, `began <path>` for each request, `phase
+//! <phase>` for each phase, then, at its end, `handled <requests>` and the
+//! report. `PORT` sets its port, unless systemd has opened one,
+//! `RUNTIME=current_thread` its runtime; the shutdown is set by the `ZDD_…` variables.
 
 #![expect(clippy::print_stdout, reason = "an example talks to its user")]
 
@@ -25,7 +26,8 @@ use axum::{
     extract::Path,
     routing::{get, post},
 };
-use zdd_shutdown::{Reason, Report, SecondSignal, Shutdown, Stage};
+use tokio::sync::Notify;
+use zdd_shutdown::{Backlog, Listener, Reason, Report, SecondSignal, Server, Shutdown, Stage};
 
 type Error = Box<dyn std::error::Error>;
 
@@ -44,10 +46,24 @@ fn main() -> Result<(), Error> {
         Ok("current_thread") => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
+    tell_phases(&shutdown)?;
     let runtime = runtime.worker_threads(2).enable_all().build()?;
     let report = runtime.block_on(run(&mode, shutdown))?;
     println!("{report}");
     report.exit()
+}
+
+/// Prints each phase, from a thread that works while the runtime is blocked.
+fn tell_phases(shutdown: &Shutdown) -> Result<(), Error> {
+    let mut watch = shutdown.watch();
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let tell = move || {
+        while runtime.block_on(watch.changed()).is_ok() {
+            println!("phase {}", *watch.borrow_and_update());
+        }
+    };
+    thread::Builder::new().name("phases".into()).spawn(tell)?;
+    Ok(())
 }
 
 async fn run(mode: &str, shutdown: Shutdown) -> Result<Report, Error> {
@@ -58,22 +74,24 @@ async fn run(mode: &str, shutdown: Shutdown) -> Result<Report, Error> {
             Ok(shutdown.finish().await)
         }
         "critical" => {
-            shutdown.spawn_critical("leader", async {
-                tokio::time::sleep(Duration::from_millis(300)).await;
+            let lost = Arc::new(Notify::new());
+            let losing = Arc::clone(&lost);
+            shutdown.spawn_critical("leader", async move {
+                losing.notified().await;
                 Err("lost the lease")
             });
-            serve(shutdown).await
+            serve(shutdown, lost).await
         }
         "completed" => {
             shutdown.readiness().mark_ready();
             shutdown.trigger(Reason::Completed);
             Ok(shutdown.finish().await)
         }
-        _ => serve(shutdown).await,
+        _ => serve(shutdown, Arc::default()).await,
     }
 }
 
-async fn serve(shutdown: Shutdown) -> Result<Report, Error> {
+async fn serve(shutdown: Shutdown, lease: Arc<Notify>) -> Result<Report, Error> {
     let handled = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&handled);
     let counted = post(async move || {
@@ -85,31 +103,54 @@ async fn serve(shutdown: Shutdown) -> Result<Report, Error> {
         .route("/count", counted)
         .route("/sleep/{ms}", get(sleep))
         .route("/block/{ms}", get(block))
-        .route("/stuck/{ms}", get(stuck));
+        .route("/stuck/{ms}", get(stuck))
+        .route(
+            "/lose-the-lease",
+            get(async move || {
+                lease.notify_one();
+                "lost"
+            }),
+        );
 
-    let port = std::env::var("PORT").unwrap_or_else(|_| "8080".to_owned());
-    let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
+    let (listener, backlog) = listen().await?;
     #[cfg(unix)]
     shutdown.notify_systemd();
-    println!("listening {}", listener.local_addr()?);
-    zdd_shutdown::serve(listener, app, &shutdown).await?;
+    match listener.local_addr()? {
+        Some(address) => println!("listening {address}"),
+        None => println!("listening on a Unix socket"),
+    }
+    Server::new(&shutdown).backlog(backlog).serve(listener, app).await?;
     println!("handled {}", handled.load(Ordering::Relaxed));
     Ok(shutdown.finish().await)
 }
 
+/// Takes the socket of systemd, or opens one.
+async fn listen() -> Result<(Listener, Backlog), Error> {
+    #[cfg(unix)]
+    if let Some(listener) = Listener::from_systemd(0)? {
+        return Ok((listener, Backlog::Leave));
+    }
+    let port = std::env::var("PORT").unwrap_or_else(|_| "8080".to_owned());
+    let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
+    Ok((listener.into(), Backlog::Serve))
+}
+
 async fn sleep(Path(ms): Path<u64>) -> &'static str {
+    println!("began /sleep/{ms}");
     tokio::time::sleep(Duration::from_millis(ms)).await;
     "slept"
 }
 
 /// Blocks a worker of the runtime, as a handler should not.
 async fn block(Path(ms): Path<u64>) -> &'static str {
+    println!("began /block/{ms}");
     thread::sleep(Duration::from_millis(ms));
     "blocked"
 }
 
 /// Leaves a blocking task behind that the drop of the runtime would wait for.
 async fn stuck(Path(ms): Path<u64>) -> &'static str {
+    println!("began /stuck/{ms}");
     drop(tokio::task::spawn_blocking(move || thread::sleep(Duration::from_millis(ms))));
     "stuck"
 }

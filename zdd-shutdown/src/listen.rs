@@ -69,7 +69,12 @@ impl Listener {
         }
     }
 
-    pub(crate) fn local_addr(&self) -> io::Result<Option<SocketAddr>> {
+    /// Returns the address it listens on; none for Unix sockets.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not tell.
+    pub fn local_addr(&self) -> io::Result<Option<SocketAddr>> {
         match &self.0 {
             Inner::Tcp(listener) => listener.local_addr().map(Some),
             #[cfg(unix)]

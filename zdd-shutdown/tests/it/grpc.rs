@@ -1,8 +1,19 @@
 //! tonic's services in the serve loop.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
 use tonic::{
     Code, Request, Response, Status,
     service::Routes,
@@ -172,4 +183,66 @@ async fn health_is_not_serving_from_the_signal_on_and_still_answers() {
     assert_eq!(fixture.shutdown.phase(), Phase::LameDuck);
     drop(client);
     assert_eq!(fixture.finish().await.exit_code(), 0);
+}
+
+/// Calls one server after the other: whichever `route` names at the moment.
+async fn caller(
+    route: watch::Receiver<Channel>,
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+) -> Result<(), Status> {
+    while !stop.load(Relaxed) {
+        let channel = route.borrow().clone();
+        HealthClient::new(channel).check(ask("")).await?;
+        answered.fetch_add(1, Relaxed);
+        tokio::time::sleep(ms(CALL_GAP)).await;
+    }
+    Ok(())
+}
+
+const CALLERS: usize = 50;
+/// With 50 callers, about 5 000 calls per second where the machine is quick enough.
+const CALL_GAP: u64 = 8;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollover_under_unary_calls_fails_none() {
+    let lame_duck = LameDuck::adaptive(ms(300), ms(1_000));
+    let start = async || {
+        let shutdown = quick().lame_duck(lame_duck).quiet(ms(200)).embed().unwrap();
+        let gate = Arc::new(Semaphore::new(0));
+        let service = Probe { handle: shutdown.handle(), gate: Arc::clone(&gate) };
+        start(shutdown, Routes::new(HealthServer::new(service)), gate).await
+    };
+    let (old, new) = (start().await, start().await);
+    let route = watch::Sender::new(old.channel.clone());
+    let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let mut callers = JoinSet::new();
+    for _ in 0..CALLERS {
+        callers.spawn(caller(route.subscribe(), Arc::clone(&stop), Arc::clone(&answered)));
+    }
+    let answers = async |count: usize| {
+        let goal = answered.load(Relaxed) + count;
+        within(async {
+            while answered.load(Relaxed) < goal {
+                tokio::time::sleep(ms(1)).await;
+            }
+        })
+        .await;
+    };
+    answers(2_000).await;
+    old.shutdown.trigger(Signal::Terminate);
+    // The news that the server ends travels; calls go on coming.
+    answers(500).await;
+    route.send_replace(new.channel.clone());
+    let report = old.finish().await;
+    answers(1_000).await;
+    stop.store(true, Relaxed);
+    while let Some(called) = within(callers.join_next()).await {
+        called.unwrap().unwrap();
+    }
+    assert_eq!((report.abandoned, report.exit_code()), (0, 0), "{report}");
+    assert!(report.finished > 0, "calls came after the signal: {report}");
+    new.shutdown.trigger(Signal::Interrupt);
+    drop(route);
+    assert_eq!(new.finish().await.exit_code(), 0);
 }

@@ -17,7 +17,7 @@ use std::{
 use tokio::{net::TcpStream, sync::watch, task::JoinSet, time::sleep};
 
 use crate::{
-    raw::Client,
+    raw::{Client, within},
     site::ms,
     victim::{End, Victim},
 };
@@ -81,6 +81,16 @@ impl Load {
             clients.spawn(async move { client(number, route, &tally, &stop, head, habit).await });
         }
         Self { tally, route, stop, clients }
+    }
+
+    /// Waits until so many requests were answered.
+    async fn answers(&self, count: u64) {
+        within(async {
+            while self.tally.ok.load(Relaxed) < count {
+                sleep(ms(1)).await;
+            }
+        })
+        .await;
     }
 
     async fn stop(mut self) -> Arc<Tally> {
@@ -153,7 +163,7 @@ fn is_closed(io: &TcpStream) -> bool {
 async fn roll_over(head: &'static str, habit: Habit, lag: Duration) -> (Arc<Tally>, End, u64) {
     let (old, new) = (Victim::start("serve", &POD), Victim::start("serve", &POD));
     let load = Load::start(old.address(), head, habit);
-    sleep(ms(1_000)).await;
+    load.answers(20 * CONNECTIONS).await;
     old.signal("TERM");
     let next = new.address();
     let route = load.route.clone();
@@ -210,7 +220,7 @@ async fn a_stop_without_warning_loses_at_most_one_request() {
     for _ in 0..runs {
         let victim = Victim::start("serve", &[]);
         let load = Load::start(victim.address(), GET, Habit::KeepAlive);
-        sleep(ms(500)).await;
+        load.answers(10 * CONNECTIONS).await;
         let end = tokio::task::spawn_blocking(move || victim.end_by("INT")).await.unwrap();
         let tally = load.stop().await;
         assert_eq!(end.code, Some(0), "{end:?}");

@@ -1,14 +1,16 @@
 //! Real processes, real signals, real exit codes.
 
 use std::{
+    fs,
     io::{Read, Write},
     net::TcpStream,
+    process::Command,
     time::Duration,
 };
 
 use crate::{
     site::ms,
-    victim::{End, Victim},
+    victim::{self, End, Victim},
 };
 
 const DEADLINE: (&str, &str) = ("ZDD_SHUTDOWN_DEADLINE", "2s");
@@ -35,6 +37,16 @@ fn ask_once(victim: &Victim, target: &str) -> TcpStream {
     io.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     write!(io, "GET {target} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").unwrap();
     io
+}
+
+/// Blocks all worker threads, of which there are so many.
+fn block(victim: &mut Victim, workers: usize) -> Vec<TcpStream> {
+    let mut blocked = Vec::new();
+    for _ in 0..workers {
+        blocked.push(ask(victim, "/block/30000"));
+        victim.says("began /block/30000");
+    }
+    blocked
 }
 
 fn answer(mut io: TcpStream) -> String {
@@ -88,10 +100,9 @@ fn sigint_skips_the_lame_duck_that_sigterm_keeps() {
 
 #[test]
 fn a_request_in_flight_survives_the_signal() {
-    let victim = Victim::start("serve", &[DEADLINE]);
+    let mut victim = Victim::start("serve", &[DEADLINE]);
     let io = ask(&victim, "/sleep/600");
-    // Until the server has the request; it answers nothing that could be waited for.
-    std::thread::sleep(ms(100));
+    victim.says("began /sleep/600");
     victim.signal("TERM");
     assert!(answer(io).ends_with("slept"));
     assert_clean(&victim.end());
@@ -100,11 +111,11 @@ fn a_request_in_flight_survives_the_signal() {
 #[test]
 fn a_second_sigint_ends_the_process_within_100_ms() {
     for (mode, expected) in [("serve", 130), ("code", 7)] {
-        let victim = Victim::start(mode, &[("ZDD_SHUTDOWN_DEADLINE", "20s")]);
+        let mut victim = Victim::start(mode, &[("ZDD_SHUTDOWN_DEADLINE", "20s")]);
         let _io = ask(&victim, "/sleep/15000");
-        std::thread::sleep(ms(100));
+        victim.says("began /sleep/15000");
         victim.signal("INT");
-        std::thread::sleep(ms(200));
+        victim.says("phase draining");
         let end = victim.end_by("INT");
         assert_eq!(end.code, Some(expected), "{end:?}");
         assert!(end.took < ms(100), "{end:?}");
@@ -118,11 +129,13 @@ fn a_second_sigint_ends_the_process_within_100_ms() {
 #[test]
 fn a_second_sigterm_follows_the_policy() {
     let in_pod = |mode| {
-        let victim = Victim::start(mode, &POD);
+        let mut victim = Victim::start(mode, &POD);
         let io = ask(&victim, "/sleep/2500");
-        std::thread::sleep(ms(100));
+        victim.says("began /sleep/2500");
         victim.signal("TERM");
-        std::thread::sleep(ms(1_500));
+        victim.says("phase lame duck");
+        // Sooner than a second after the first it would be its echo.
+        std::thread::sleep(ms(1_100));
         victim.signal("TERM");
         (victim, io)
     };
@@ -137,10 +150,9 @@ fn a_second_sigterm_follows_the_policy() {
 
 #[test]
 fn the_watchdog_ends_a_process_whose_workers_are_all_blocked() {
-    for runtime in ["multi_thread", "current_thread"] {
-        let victim = Victim::start("serve", &[DEADLINE, ("RUNTIME", runtime)]);
-        let _blocked: Vec<_> = (0..4).map(|_| ask(&victim, "/block/30000")).collect();
-        std::thread::sleep(ms(200));
+    for (runtime, workers) in [("multi_thread", 2), ("current_thread", 1)] {
+        let mut victim = Victim::start("serve", &[DEADLINE, ("RUNTIME", runtime)]);
+        let _blocked = block(&mut victim, workers);
         let end = victim.end_by("TERM");
         assert_eq!(end.code, Some(1), "{end:?}");
         let off = end.took.abs_diff(ms(2_000));
@@ -151,11 +163,10 @@ fn the_watchdog_ends_a_process_whose_workers_are_all_blocked() {
 
 #[test]
 fn a_second_sigint_works_while_all_workers_are_blocked() {
-    let victim = Victim::start("serve", &[("ZDD_SHUTDOWN_DEADLINE", "20s")]);
-    let _blocked: Vec<_> = (0..4).map(|_| ask(&victim, "/block/30000")).collect();
-    std::thread::sleep(ms(200));
+    let mut victim = Victim::start("serve", &[("ZDD_SHUTDOWN_DEADLINE", "20s")]);
+    let _blocked = block(&mut victim, 2);
     victim.signal("INT");
-    std::thread::sleep(ms(100));
+    victim.says("phase draining");
     let end = victim.end_by("INT");
     assert_eq!(end.code, Some(130), "{end:?}");
     assert!(end.took < ms(100), "{end:?}");
@@ -163,9 +174,9 @@ fn a_second_sigint_works_while_all_workers_are_blocked() {
 
 #[test]
 fn a_stuck_blocking_task_does_not_hold_up_a_clean_exit() {
-    let victim = Victim::start("serve", &[DEADLINE]);
+    let mut victim = Victim::start("serve", &[DEADLINE]);
     let io = ask(&victim, "/stuck/30000");
-    std::thread::sleep(ms(100));
+    victim.says("began /stuck/30000");
     let end = victim.end_by("TERM");
     assert_clean(&end);
     assert!(end.took < ms(1_900), "{end:?}");
@@ -174,8 +185,10 @@ fn a_stuck_blocking_task_does_not_hold_up_a_clean_exit() {
 
 #[test]
 fn a_failed_critical_task_drains_and_exits_with_1() {
-    let victim = Victim::start("critical", &[DEADLINE]);
+    let mut victim = Victim::start("critical", &[DEADLINE]);
     let io = ask(&victim, "/sleep/800");
+    victim.says("began /sleep/800");
+    assert!(answer(ask_once(&victim, "/lose-the-lease")).ends_with("lost"));
     assert!(answer(io).ends_with("slept"));
     let end = victim.end();
     assert_eq!(end.code, Some(1), "{end:?}");
@@ -185,9 +198,9 @@ fn a_failed_critical_task_drains_and_exits_with_1() {
 
 #[test]
 fn a_current_thread_runtime_drains_as_well() {
-    let victim = Victim::start("serve", &[DEADLINE, ("RUNTIME", "current_thread")]);
+    let mut victim = Victim::start("serve", &[DEADLINE, ("RUNTIME", "current_thread")]);
     let io = ask(&victim, "/sleep/500");
-    std::thread::sleep(ms(100));
+    victim.says("began /sleep/500");
     victim.signal("TERM");
     assert!(answer(io).ends_with("slept"));
     assert_clean(&victim.end());
@@ -196,10 +209,8 @@ fn a_current_thread_runtime_drains_as_well() {
 #[test]
 fn the_termination_grace_brings_the_deadline_forward() {
     let env = [DEADLINE, ("ZDD_TERMINATION_GRACE", "4s")];
-    let victim = Victim::start("serve", &env);
-    let _io = ask(&victim, "/block/30000");
-    let _other = ask(&victim, "/block/30000");
-    std::thread::sleep(ms(200));
+    let mut victim = Victim::start("serve", &env);
+    let _blocked = block(&mut victim, 2);
     let end = victim.end_by("TERM");
     assert_eq!(end.code, Some(1));
     assert!(end.took.abs_diff(ms(1_000)) < ms(100), "{end:?}");
@@ -223,4 +234,47 @@ fn settings_that_make_no_sense_end_the_start() {
     let end = Victim::start("serve", &[("ZDD_SHUTDOWN_DEADLINE", "soon")]).end();
     assert_eq!(end.code, Some(1));
     assert!(end.stderr.contains("Env(EnvError"), "{end:?}");
+}
+
+/// What a container runtime does: the process is PID 1 of a namespace of its own.
+const INIT: [&str; 5] = ["--user", "--map-root-user", "--pid", "--fork", "--kill-child"];
+
+/// Starts a victim as PID 1; `None`, said aloud, where that is not allowed.
+#[expect(clippy::print_stderr, reason = "a skipped test has to say so")]
+fn as_init(env: &[(&str, &str)]) -> Option<Victim> {
+    match Command::new("unshare").args(INIT).arg("true").output() {
+        Ok(probe) if probe.status.success() => {}
+        refused => {
+            eprintln!("skipped: no PID namespaces here: {refused:?}");
+            return None;
+        }
+    }
+    let mut victim =
+        Victim::run(Command::new("unshare").args(INIT).arg(victim::path()).arg("serve"), env);
+    let parent = victim.id();
+    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
+    victim.stands_for(children.trim().parse().unwrap());
+    let status = fs::read_to_string(format!("/proc/{}/status", victim.id())).unwrap();
+    let pids = status.lines().find(|line| line.starts_with("NSpid:")).unwrap();
+    assert!(pids.ends_with("\t1"), "{pids}");
+    Some(victim)
+}
+
+#[test]
+fn as_pid_1_sigterm_is_heard_and_the_end_is_clean() {
+    let Some(mut victim) = as_init(&[DEADLINE]) else { return };
+    let io = ask(&victim, "/sleep/300");
+    victim.says("began /sleep/300");
+    victim.signal("TERM");
+    assert!(answer(io).ends_with("slept"));
+    assert_clean(&victim.end());
+}
+
+#[test]
+fn as_pid_1_a_forced_exit_really_exits() {
+    let Some(mut victim) = as_init(&[DEADLINE]) else { return };
+    let _blocked = block(&mut victim, 2);
+    let end = victim.end_by("TERM");
+    assert_eq!(end.code, Some(1), "{end:?}");
+    assert!(end.stderr.contains("forced exit with code 1 (deadline reached)"), "{end:?}");
 }
