@@ -10,13 +10,18 @@ mod authorize;
 mod calls;
 mod convert;
 mod defaults;
+mod definition;
 mod delete;
 mod discovery;
 mod error;
 mod eviction;
 mod fields;
 mod managed;
+#[cfg(feature = "serve")]
+mod openapi;
 mod patch;
+#[cfg(feature = "serve")]
+mod protobuf;
 mod read;
 mod reply;
 mod request;
@@ -29,6 +34,8 @@ mod service;
 mod shape;
 mod status;
 mod strategic;
+mod structural;
+mod table;
 mod validate;
 mod watch;
 mod write;
@@ -55,6 +62,7 @@ use calls::CallLog;
 use reply::Reply;
 use request::{Call, Route};
 use resource::Resources;
+use table::View;
 
 use crate::collection::Collection;
 use crate::fault::Faults;
@@ -93,6 +101,8 @@ pub(crate) struct Core {
     resources: RwLock<Resources>,
     calls: CallLog,
     admission: AdmissionChain,
+    /// Tells when a CustomResourceDefinition was written.
+    definitions: Mutex<tokio::sync::watch::Receiver<u64>>,
 }
 
 impl Core {
@@ -121,9 +131,16 @@ impl ApiServer {
                 let _ = store.create(&actor, &Collection::NAMESPACES, namespace(name));
             }
         }
-        let resources = RwLock::new(Resources::builtin());
-        let (calls, admission) = (CallLog::default(), AdmissionChain::default());
-        let core = Arc::new(Core { store, resources, calls, admission });
+        let mut definitions = lock(&store).subscribe_to(&definition::collection());
+        // The store may hold some from before.
+        definitions.mark_changed();
+        let core = Arc::new(Core {
+            store,
+            resources: RwLock::new(Resources::builtin()),
+            calls: CallLog::default(),
+            admission: AdmissionChain::default(),
+            definitions: Mutex::new(definitions),
+        });
         Self {
             core,
             user: "kubernetes-admin".into(),
@@ -200,7 +217,14 @@ impl ApiServer {
         as_of: Option<u64>,
     ) -> Reply {
         let reply = route.and_then(|route| match route {
-            Route::Objects(call) => self.objects(&call, parts, body, as_of),
+            Route::Objects(call) => {
+                let mut reply = self.objects(&call, parts, body, as_of)?;
+                if call.verb.writes() {
+                    self.core.follow_definitions();
+                }
+                call.warn(reply.headers_mut());
+                Ok(reply)
+            }
             Route::Document(path) => {
                 discovery::answer(&self.core.resources(), &path, &parts.headers)
             }
@@ -222,8 +246,9 @@ impl ApiServer {
         let core = &*self.core;
         let caller = self.caller(parts);
         let resource = &call.resource;
+        let view = View::of(&parts.headers, &call.query);
         if call.verb == Verb::Watch {
-            return watch::start(&core.store, call, self.gone, as_of);
+            return watch::start(&core.store, call, (view, self.gone), as_of);
         }
         let mut store = lock(&core.store);
         let written = match (call.verb, call.subresource.as_deref()) {
@@ -243,8 +268,9 @@ impl ApiServer {
             (Verb::Get, _) => read::get(&store, call, as_of).map(|it| (http::StatusCode::OK, it)),
             (Verb::List, _) => {
                 let page = read::list(&store, call, as_of)?;
+                let now = store.clock().now();
                 drop(store);
-                return Ok(page.reply(resource));
+                return Ok(page.reply(resource, view, now));
             }
             (Verb::Create, _) => {
                 write::decode(body).and_then(|it| core.create(&mut store, &caller, call, it))
@@ -259,9 +285,10 @@ impl ApiServer {
             }
             (Verb::Watch, _) => Err(ApiStatus::method_not_allowed()),
         };
+        let now = store.clock().now();
         drop(store);
         let (code, object) = written?;
-        Ok(read::reply(code, resource, &object))
+        Ok(read::reply(code, resource, &object, (view, now)))
     }
 
     fn caller(&self, parts: &Parts) -> Caller {

@@ -10,6 +10,7 @@ use super::read;
 use super::reply::{Reply, json as reply_json};
 use super::request::{Call, propagation};
 use super::status::ApiStatus;
+use super::table::View;
 use super::write::run;
 use crate::object::Object;
 use crate::store::{Deletion, Propagation, Store};
@@ -51,7 +52,7 @@ pub(crate) fn one(
     };
     let code = if remains && options.waits { StatusCode::ACCEPTED } else { StatusCode::OK };
     if remains || resource.returns_deleted() {
-        return Ok(read::reply(code, resource, &after));
+        return Ok(read::reply(code, resource, &after, (View::Whole, store.clock().now())));
     }
     Ok(reply_json(code, &success(&call, &old)))
 }
@@ -73,7 +74,7 @@ pub(crate) fn all(
         });
         deleted.map_err(|error| ApiStatus::from_store(&call.resource, error))?;
     }
-    Ok(page.reply(&call.resource))
+    Ok(page.reply(&call.resource, View::Whole, store.clock().now()))
 }
 
 impl Options {

@@ -6,6 +6,8 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
+#[cfg(feature = "serve")]
+use super::openapi;
 use super::reply::{ApiBody, Reply, json as reply_json};
 use super::resource::{Resource, Resources};
 use super::status::ApiStatus;
@@ -40,6 +42,12 @@ pub(crate) fn answer(
         ["version"] => version(),
         ["api"] if aggregated => return Ok(typed(&groups(resources, |group| group.is_empty()))),
         ["apis"] if aggregated => return Ok(typed(&groups(resources, |group| !group.is_empty()))),
+        #[cfg(feature = "serve")]
+        ["openapi", "v3"] => openapi::index(resources),
+        #[cfg(feature = "serve")]
+        ["openapi", "v3", rest @ ..] => {
+            openapi::document(resources, &rest.join("/")).ok_or_else(ApiStatus::unknown_resource)?
+        }
         ["api"] => json!({
             "kind": "APIVersions",
             "versions": ["v1"],

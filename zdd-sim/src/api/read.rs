@@ -6,16 +6,18 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
+use k8s_openapi::jiff::Timestamp;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde::{Deserialize, Serialize as SerializeDerive};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::convert::present;
-use super::reply::{Item, Reply, Whole, json};
+use super::reply::{Item, Reply, Whole, json as json_reply};
 use super::request::{Call, Query};
 use super::resource::Resource;
 use super::selector::Selector;
 use super::status::{ApiStatus, FieldError};
+use super::table::{self, View};
 use crate::object::Object;
 use crate::store::{Place, Store};
 
@@ -193,16 +195,65 @@ fn exact(query: &Query, current: u64) -> Result<Option<u64>, ApiStatus> {
 }
 
 impl Page {
-    /// Answers with the list document.
-    pub(crate) fn reply(&self, resource: &Resource) -> Reply {
-        json(StatusCode::OK, &Document { page: self, resource })
+    /// Answers with the list document, or with another view of it.
+    pub(crate) fn reply(&self, resource: &Resource, view: View, now: Timestamp) -> Reply {
+        let shown = || self.items.iter().map(|object| present(resource, object));
+        let mut document = match view {
+            View::Whole => return json_reply(StatusCode::OK, &Document { page: self, resource }),
+            View::Metadata => json!({
+                "kind": "PartialObjectMetadataList",
+                "apiVersion": "meta.k8s.io/v1",
+                "items": shown().map(|object| table::metadata(&object)).collect::<Vec<_>>(),
+            }),
+            // Events have one set of columns, written for the stored form.
+            View::Table(include) => {
+                let objects = self.items.iter().map(|object| &**object);
+                table::table(resource, objects, (include, true, now))
+            }
+        };
+        document["metadata"] = json!(self.meta());
+        json_reply(StatusCode::OK, &document)
+    }
+
+    fn meta(&self) -> Meta<'_> {
+        Meta {
+            resource_version: self.revision.to_string(),
+            next: self.next.as_deref(),
+            remaining_item_count: self.remaining,
+        }
     }
 }
 
+/// The metadata of a list.
+#[derive(SerializeDerive)]
+#[serde(rename_all = "camelCase")]
+struct Meta<'a> {
+    resource_version: String,
+    #[serde(rename = "continue", skip_serializing_if = "Option::is_none")]
+    next: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remaining_item_count: Option<usize>,
+}
+
 /// Answers with one object.
-pub(crate) fn reply(code: StatusCode, resource: &Resource, object: &Arc<Value>) -> Reply {
-    let shown = present(resource, object);
-    json(code, &Whole::of(resource, &shown))
+pub(crate) fn reply(
+    code: StatusCode,
+    resource: &Resource,
+    object: &Arc<Value>,
+    (view, now): (View, Timestamp),
+) -> Reply {
+    match view {
+        View::Metadata => json_reply(code, &table::metadata(object)),
+        View::Table(include) => {
+            let mut table = table::table(resource, [&**object].into_iter(), (include, true, now));
+            table["metadata"]["resourceVersion"] = object["metadata"]["resourceVersion"].clone();
+            json_reply(code, &table)
+        }
+        View::Whole => {
+            let shown = present(resource, object);
+            json_reply(code, &Whole::of(resource, &shown))
+        }
+    }
 }
 
 struct Document<'a> {
@@ -227,26 +278,10 @@ impl Serialize for Items<'_> {
 
 impl Serialize for Document<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(SerializeDerive)]
-        #[serde(rename_all = "camelCase")]
-        struct Meta<'a> {
-            resource_version: String,
-            #[serde(rename = "continue", skip_serializing_if = "Option::is_none")]
-            next: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            remaining_item_count: Option<usize>,
-        }
         let mut list = serializer.serialize_struct("List", 4)?;
         list.serialize_field("kind", &format!("{}List", self.resource.kind()))?;
         list.serialize_field("apiVersion", &self.resource.api_version())?;
-        list.serialize_field(
-            "metadata",
-            &Meta {
-                resource_version: self.page.revision.to_string(),
-                next: self.page.next.as_deref(),
-                remaining_item_count: self.page.remaining,
-            },
-        )?;
+        list.serialize_field("metadata", &self.page.meta())?;
         list.serialize_field("items", &Items(self))?;
         list.end()
     }

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use http::Method;
+use http::header::WARNING;
+use http::{HeaderMap, HeaderValue, Method};
 
 use super::resource::{Resource, Resources};
 use super::status::{ApiStatus, FieldError};
@@ -83,6 +84,8 @@ pub(crate) struct Call {
     pub(crate) name: Option<String>,
     pub(crate) subresource: Option<String>,
     pub(crate) query: Query,
+    /// What the client has to be told besides the answer.
+    warnings: Arc<Mutex<Vec<String>>>,
 }
 
 /// Where a path leads.
@@ -149,6 +152,11 @@ impl Query {
             }
             _ => self.others.push((key.to_owned(), value.into_owned())),
         }
+    }
+
+    /// Returns a parameter that only some resources know.
+    pub(crate) fn other(&self, name: &str) -> Option<&str> {
+        self.others.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn is_dry(&self) -> bool {
@@ -237,6 +245,7 @@ pub(crate) fn route(
         name: target.name.map(str::to_owned),
         subresource: target.subresource.map(str::to_owned),
         query,
+        warnings: Arc::default(),
     })))
 }
 
@@ -290,6 +299,25 @@ impl Call {
     pub(crate) fn scope(&self) -> Option<&str> {
         let all = self.resource.is_namespaced() && self.namespace.is_empty();
         (!all).then_some(self.namespace.as_str())
+    }
+
+    /// Notes what the client has to be told, once.
+    pub(crate) fn add_warning(&self, text: String) {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        if !warnings.contains(&text) {
+            warnings.push(text);
+        }
+    }
+
+    /// Writes the warnings into the head of an answer.
+    pub(crate) fn warn(&self, headers: &mut HeaderMap) {
+        let warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        for text in warnings.iter() {
+            let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
+            if let Ok(value) = HeaderValue::try_from(format!("299 - \"{quoted}\"")) {
+                headers.append(WARNING, value);
+            }
+        }
     }
 
     /// The words of roles and call counts: `deployments.apps/scale`.

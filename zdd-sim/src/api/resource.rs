@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use serde_json::Value;
+
+use super::table::Column;
 use crate::collection::Collection;
 
 /// One resource of the API, in one version.
@@ -13,7 +16,8 @@ pub struct Resource {
     plural: Cow<'static, str>,
     singular: Cow<'static, str>,
     kind: Cow<'static, str>,
-    short_names: &'static [&'static str],
+    short_names: Vec<Cow<'static, str>>,
+    categories: Vec<Cow<'static, str>>,
     subresources: &'static [&'static str],
     scope: Scope,
     /// Where the objects live; two resources may serve the same objects.
@@ -21,6 +25,11 @@ pub struct Resource {
     group_resource: Collection,
     rules: Rules,
     custom: bool,
+    /// Those of a CustomResourceDefinition; built-in kinds have their own.
+    columns: Vec<Column>,
+    schema: Option<Arc<Value>>,
+    /// Comes from an object and goes with it.
+    defined: bool,
 }
 
 /// Whether the objects of a resource live in namespaces.
@@ -48,7 +57,7 @@ struct Rules {
 }
 
 impl Resource {
-    const fn builtin(
+    fn builtin(
         group_resource: Collection,
         (group, version): (&'static str, &'static str),
         (plural, singular, kind): (&'static str, &'static str, &'static str),
@@ -60,7 +69,8 @@ impl Resource {
             plural: Cow::Borrowed(plural),
             singular: Cow::Borrowed(singular),
             kind: Cow::Borrowed(kind),
-            short_names: &[],
+            short_names: Vec::new(),
+            categories: Vec::new(),
             subresources: &[],
             scope,
             collection: Collection::EVENTS,
@@ -72,6 +82,9 @@ impl Resource {
                 create_only: false,
             },
             custom: false,
+            columns: Vec::new(),
+            schema: None,
+            defined: false,
         }
     }
 
@@ -86,14 +99,44 @@ impl Resource {
             plural: Cow::Owned(plural.to_owned()),
             singular: Cow::Owned(kind.to_lowercase()),
             kind: Cow::Owned(kind.to_owned()),
-            short_names: &[],
+            short_names: Vec::new(),
+            categories: Vec::new(),
             subresources: &["status"],
             scope,
             collection: collection.clone(),
             group_resource: collection,
             rules: Rules { guarded_put: true, ..Rules::default() },
             custom: true,
+            columns: Vec::new(),
+            schema: None,
+            defined: false,
         }
+    }
+
+    /// Adds what a CustomResourceDefinition says about a version.
+    pub(super) fn defined(
+        mut self,
+        columns: Vec<Column>,
+        schema: Option<Arc<Value>>,
+        subresources: &'static [&'static str],
+    ) -> Self {
+        (self.columns, self.schema, self.subresources) = (columns, schema, subresources);
+        self.defined = true;
+        self
+    }
+
+    /// Adds other names.
+    pub(super) fn named(
+        mut self,
+        singular: Option<&str>,
+        short_names: Vec<Cow<'static, str>>,
+        categories: Vec<Cow<'static, str>>,
+    ) -> Self {
+        if let Some(singular) = singular.filter(|name| !name.is_empty()) {
+            self.singular = Cow::Owned(singular.to_owned());
+        }
+        (self.short_names, self.categories) = (short_names, categories);
+        self
     }
 
     /// Returns the API group, empty for the core group.
@@ -138,25 +181,14 @@ impl Resource {
 
     /// Returns the abbreviations that `kubectl` takes.
     #[must_use]
-    pub fn short_names(&self) -> &[&'static str] {
-        self.short_names
+    pub fn short_names(&self) -> &[Cow<'static, str>] {
+        &self.short_names
     }
 
     /// Returns the groups of resources, such as `all`, under which `kubectl` lists this one too.
     #[must_use]
-    pub fn categories(&self) -> &'static [&'static str] {
-        let listed = matches!(
-            self.collection.as_str(),
-            "daemonsets.apps"
-                | "deployments.apps"
-                | "horizontalpodautoscalers.autoscaling"
-                | "jobs.batch"
-                | "pods"
-                | "replicasets.apps"
-                | "services"
-                | "statefulsets.apps"
-        );
-        if listed { &["all"] } else { &[] }
+    pub fn categories(&self) -> &[Cow<'static, str>] {
+        &self.categories
     }
 
     /// Returns the subresources.
@@ -201,6 +233,16 @@ impl Resource {
         &self.group_resource
     }
 
+    /// The columns of a custom resource after the name.
+    pub(crate) fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// The structural schema of a custom resource.
+    pub(crate) fn schema(&self) -> Option<&Value> {
+        self.schema.as_deref()
+    }
+
     pub(crate) fn guards_put(&self) -> bool {
         self.rules.guarded_put
     }
@@ -241,6 +283,13 @@ impl Resources {
         self.0.push(Arc::new(resource));
     }
 
+    /// Takes out what comes from definitions.
+    pub(super) fn remove_defined(&mut self) -> Vec<Arc<Resource>> {
+        let (defined, kept) = self.0.drain(..).partition(|resource| resource.defined);
+        self.0 = kept;
+        defined
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
         self.0.iter()
     }
@@ -250,6 +299,22 @@ impl Resources {
             resource.plural == plural && resource.group == group && resource.version == version
         })
     }
+}
+
+/// What `kubectl get all` lists.
+fn categories(collection: &str) -> Vec<Cow<'static, str>> {
+    let listed = matches!(
+        collection,
+        "daemonsets.apps"
+            | "deployments.apps"
+            | "horizontalpodautoscalers.autoscaling"
+            | "jobs.batch"
+            | "pods"
+            | "replicasets.apps"
+            | "services"
+            | "statefulsets.apps"
+    );
+    if listed { vec![Cow::Borrowed("all")] } else { Vec::new() }
 }
 
 /// One row of the table.
@@ -268,7 +333,8 @@ fn row(
     let collection = Collection::new(name);
     let mut resource = Resource::builtin(collection.clone(), api, names, Scope::Namespaced);
     resource.collection = collection;
-    resource.short_names = short_names;
+    resource.categories = categories(resource.collection.as_str());
+    resource.short_names = short_names.iter().copied().map(Cow::Borrowed).collect();
     resource.subresources = subresources;
     resource
 }
@@ -364,6 +430,14 @@ fn groups() -> Vec<Resource> {
             &["hpa"],
             STATUS,
         ),
+        row(
+            ("apiextensions.k8s.io", "v1"),
+            ("customresourcedefinitions", "customresourcedefinition", "CustomResourceDefinition"),
+            &["crd", "crds"],
+            STATUS,
+        )
+        .cluster()
+        .returning(),
         row(("batch", "v1"), ("jobs", "job", "Job"), &[], STATUS),
         row(("coordination.k8s.io", "v1"), ("leases", "lease", "Lease"), &[], &[])
             .creating()

@@ -97,7 +97,7 @@ fn scale_of(object: &Arc<Value>) -> Value {
 }
 
 /// Writes a label selector as text, in order of keys.
-fn selector_text(selector: &Value) -> String {
+pub(crate) fn selector_text(selector: &Value) -> String {
     let mut parts: Vec<String> = Vec::new();
     for (key, value) in selector["matchLabels"].as_object().into_iter().flatten() {
         parts.push(format!("{key}={}", value.as_str().unwrap_or_default()));

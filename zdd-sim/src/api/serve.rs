@@ -11,6 +11,8 @@ use tower_service::Service;
 
 use super::calls::CallKey;
 use super::error::TransportError;
+#[cfg(feature = "serve")]
+use super::protobuf;
 use super::reply::{ApiBody, Reply, refusal};
 use super::request::{Call, Route};
 use super::status::ApiStatus;
@@ -41,6 +43,10 @@ where
                 return pending().await;
             }
             let body = body.collect().await.map_err(|_| TransportError::Body)?.to_bytes();
+            let body = match translated(&parts, body) {
+                Ok(body) => body,
+                Err(status) => return Ok(refusal(&status)),
+            };
             match fault {
                 None => Ok(server.answer(route, &parts, &body, None)),
                 Some(fault) => server.answer_with(&fault, route, &parts, &body).await,
@@ -51,6 +57,7 @@ where
 
 impl ApiServer {
     fn route(&self, parts: &http::request::Parts) -> Result<Route, ApiStatus> {
+        self.core.follow_definitions();
         let resources = self.core.resources();
         let query = parts.uri.query().unwrap_or_default();
         request::route(&resources, &parts.method, parts.uri.path(), query)
@@ -144,6 +151,23 @@ impl ApiServer {
             Ok(_) | Err(_) => refusal(&status),
         }
     }
+}
+
+/// Brings a body that is not JSON into it.
+#[cfg(feature = "serve")]
+fn translated(parts: &http::request::Parts, body: Bytes) -> Result<Bytes, ApiStatus> {
+    let media = parts.headers.get(http::header::CONTENT_TYPE);
+    if media.is_some_and(|media| media == protobuf::MEDIA) && !body.is_empty() {
+        return protobuf::to_json(&body).map(Bytes::from);
+    }
+    Ok(body)
+}
+
+/// Without the feature `serve` there is no other format than JSON.
+#[cfg(not(feature = "serve"))]
+#[expect(clippy::unnecessary_wraps, reason = "as with the feature `serve`")]
+fn translated(_: &http::request::Parts, body: Bytes) -> Result<Bytes, ApiStatus> {
+    Ok(body)
 }
 
 fn conflict(route: &Result<Route, ApiStatus>) -> ApiStatus {

@@ -6,12 +6,14 @@ use k8s_openapi::api::{
     coordination::v1 as coordination, core::v1 as core, discovery::v1 as discovery,
     policy::v1 as policy, rbac::v1 as rbac,
 };
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1 as apiextensions;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::resource::Resource;
 use super::status::ApiStatus;
+use super::structural;
 
 /// Shapes an object; returns the paths of what was removed.
 ///
@@ -19,6 +21,11 @@ use super::status::ApiStatus;
 /// 400 when a field has a value of another type.
 pub(crate) fn fit(resource: &Resource, object: &mut Value) -> Result<Vec<String>, ApiStatus> {
     let mut unknown = Vec::new();
+    if let Some(schema) = resource.schema() {
+        structural::prune(schema, object, &mut unknown);
+        structural::complete(schema, object);
+        return Ok(unknown);
+    }
     let Some(known) = known(resource, object) else { return Ok(unknown) };
     let known = known.map_err(|error| {
         let (kind, version) = (resource.kind(), resource.version());
@@ -39,6 +46,9 @@ fn known(resource: &Resource, object: &Value) -> Option<serde_json::Result<Value
         "clusterroles.rbac.authorization.k8s.io" => through::<rbac::ClusterRole>,
         "configmaps" => through::<core::ConfigMap>,
         "controllerrevisions.apps" => through::<apps::ControllerRevision>,
+        "customresourcedefinitions.apiextensions.k8s.io" => {
+            through::<apiextensions::CustomResourceDefinition>
+        }
         "daemonsets.apps" => through::<apps::DaemonSet>,
         "deployments.apps" => through::<apps::Deployment>,
         "endpoints" => through::<core::Endpoints>,

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::resource::Resource;
 use super::status::{ApiStatus, FieldError};
+use super::structural;
 use crate::object::Object;
 
 /// Checks a new object, or one that replaces `old`.
@@ -28,7 +29,9 @@ pub(crate) fn check(
         meta::name(resource, object, &mut errors);
     }
     meta::labels(&object["metadata"]["labels"], "metadata.labels", &mut errors);
-    if !resource.is_custom() {
+    if let Some(schema) = resource.schema() {
+        structural::check(schema, object, "", &mut errors.0);
+    } else if !resource.is_custom() {
         kind(resource, object, old, &mut errors);
     }
     if errors.0.is_empty() {

@@ -20,6 +20,8 @@ use super::request::{Call, Query};
 use super::resource::Resource;
 use super::selector::Selector;
 use super::status::{ApiStatus, FieldError};
+use super::table::{self, View};
+use crate::clock::Clock;
 use crate::object::Object;
 use crate::store::{Change, Entry, Store};
 
@@ -43,6 +45,10 @@ pub enum Gone {
 struct Watch {
     store: Arc<Mutex<Store>>,
     resource: Arc<Resource>,
+    view: View,
+    /// Whether a table's columns were told.
+    named: bool,
+    clock: Clock,
     scope: Option<String>,
     selector: Selector,
     /// All changes up to here were looked at.
@@ -58,7 +64,7 @@ struct Watch {
 pub(crate) fn start(
     store: &Arc<Mutex<Store>>,
     call: &Call,
-    gone: Gone,
+    (view, gone): (View, Gone),
     as_of: Option<u64>,
 ) -> Result<Reply, ApiStatus> {
     let query = &call.query;
@@ -76,6 +82,9 @@ pub(crate) fn start(
     let mut watch = Watch {
         store: Arc::clone(store),
         resource: Arc::clone(&call.resource),
+        view,
+        named: false,
+        clock: guard.clock(),
         scope: call.scope().map(str::to_owned),
         selector,
         position: asked,
@@ -223,10 +232,28 @@ impl Watch {
         }
         let mut buffer = BytesMut::new();
         for (kind, shown) in events {
-            let object = present(&self.resource, &shown.into_object());
-            watch_line(&mut buffer, kind, &Whole::of(&self.resource, &object));
+            self.line(&mut buffer, kind, &shown.into_object());
         }
         self.ready.push_back(buffer.freeze());
+    }
+
+    fn line(&mut self, buffer: &mut BytesMut, kind: &str, object: &Arc<Value>) {
+        match self.view {
+            View::Metadata => watch_line(buffer, kind, &table::metadata(object)),
+            View::Table(include) => {
+                let rows = [&**object].into_iter();
+                let settings = (include, !self.named, self.clock.now());
+                let mut table = table::table(&self.resource, rows, settings);
+                table["metadata"]["resourceVersion"] =
+                    object["metadata"]["resourceVersion"].clone();
+                self.named = true;
+                watch_line(buffer, kind, &table);
+            }
+            View::Whole => {
+                let object = present(&self.resource, object);
+                watch_line(buffer, kind, &Whole::of(&self.resource, &object));
+            }
+        }
     }
 
     fn push_present(&mut self, store: &Store, as_of: Option<u64>) {
@@ -254,9 +281,8 @@ impl Watch {
         if initial_end {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
-        let object = json!({ "metadata": metadata });
         let mut buffer = BytesMut::new();
-        watch_line(&mut buffer, "BOOKMARK", &Whole::of(&self.resource, &object));
+        self.line(&mut buffer, "BOOKMARK", &Arc::new(json!({ "metadata": metadata })));
         self.ready.push_back(buffer.freeze());
     }
 }

@@ -253,11 +253,16 @@ fn writer<'a>(store: &Store, caller: &'a Caller, call: &'a Call) -> Writer<'a> {
 fn fit(call: &Call, object: &mut Value) -> Result<(), ApiStatus> {
     let resource = &call.resource;
     let unknown = shape::fit(resource, object)?;
-    if unknown.is_empty() || call.query.field_validation != "Strict" {
-        return Ok(());
-    }
     let list: Vec<String> =
         unknown.iter().map(|path| format!("unknown field \"{path}\"")).collect();
+    match call.query.field_validation.as_str() {
+        "Strict" if !list.is_empty() => {}
+        "Ignore" => return Ok(()),
+        _ => {
+            list.into_iter().for_each(|text| call.add_warning(text));
+            return Ok(());
+        }
+    }
     let (kind, version) = (resource.kind(), resource.version());
     Err(ApiStatus::bad_request(format!(
         "{kind} in version \"{version}\" cannot be handled as a {kind}: strict decoding error: {}",
