@@ -1,4 +1,4 @@
-//! zdd-kube against the embedded cluster, in virtual time.
+//! zdd-kube against the embedded cluster, in virtual time, and against a real one.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bad_input;
@@ -6,6 +6,7 @@ mod faults;
 mod journal;
 mod lease;
 mod outcomes;
+mod real;
 mod requests;
 mod rollout;
 mod support;
