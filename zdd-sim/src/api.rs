@@ -16,6 +16,7 @@ mod discovery;
 mod error;
 mod eviction;
 mod fields;
+mod log;
 mod managed;
 #[cfg(feature = "serve")]
 mod openapi;
@@ -41,7 +42,7 @@ mod watch;
 mod write;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use http::header;
 use http::request::Parts;
@@ -59,6 +60,7 @@ pub use status::{ApiStatus, Cause, Details, FieldError};
 pub use watch::Gone;
 
 use calls::CallLog;
+pub(crate) use log::LogSource;
 use reply::Reply;
 use request::{Call, Route};
 use resource::Resources;
@@ -103,6 +105,8 @@ pub(crate) struct Core {
     admission: AdmissionChain,
     /// Tells when a CustomResourceDefinition was written.
     definitions: Mutex<tokio::sync::watch::Receiver<u64>>,
+    /// Where the logs of pods are; a server without a kubelet has none.
+    logs: OnceLock<LogSource>,
 }
 
 impl Core {
@@ -140,6 +144,7 @@ impl ApiServer {
             calls: CallLog::default(),
             admission: AdmissionChain::default(),
             definitions: Mutex::new(definitions),
+            logs: OnceLock::new(),
         });
         Self {
             core,
@@ -183,6 +188,11 @@ impl ApiServer {
     pub fn with_gone(mut self, gone: Gone) -> Self {
         self.gone = gone;
         self
+    }
+
+    /// Tells where the logs of pods are; only the first source counts.
+    pub(crate) fn serve_logs(&self, source: LogSource) {
+        let _taken = self.core.logs.set(source);
     }
 
     /// Returns the store that is served.
@@ -250,6 +260,9 @@ impl ApiServer {
         if call.verb == Verb::Watch {
             return watch::start(&core.store, call, (view, self.gone), as_of);
         }
+        if (call.verb, call.subresource.as_deref()) == (Verb::Get, Some("log")) {
+            return log::read(core, call);
+        }
         let mut store = lock(&core.store);
         let written = match (call.verb, call.subresource.as_deref()) {
             (Verb::Create, Some("eviction")) => {
@@ -258,7 +271,6 @@ impl ApiServer {
             (Verb::Create, Some("binding")) => {
                 return eviction::bind(&mut store, &caller, call, body);
             }
-            // The logs of pods are where their processes are.
             (_, Some("binding" | "eviction" | "log")) | (Verb::Create, Some(_)) => {
                 return Err(ApiStatus::method_not_allowed());
             }

@@ -11,6 +11,7 @@ pub(crate) mod endpoint_slice;
 pub(crate) mod garbage;
 pub(crate) mod history;
 pub(crate) mod index;
+pub(crate) mod job;
 pub(crate) mod meta;
 pub(crate) mod namespace;
 pub(crate) mod pods;
@@ -34,6 +35,8 @@ pub enum Controller {
     EndpointSlice,
     /// Removes objects whose owner is gone.
     GarbageCollector,
+    /// Runs the pods of Jobs.
+    Job,
     /// Runs the containers of pods.
     Kubelet,
     /// Fills new namespaces and empties deleted ones.
@@ -55,6 +58,7 @@ impl Controller {
             Self::Deployment => "deployment-controller",
             Self::EndpointSlice => "endpointslice-controller",
             Self::GarbageCollector => "generic-garbage-collector",
+            Self::Job => "job-controller",
             Self::Kubelet => "kubelet",
             Self::Namespace => "namespace-controller",
             Self::ReplicaSet => "replicaset-controller",

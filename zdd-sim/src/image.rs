@@ -121,6 +121,16 @@ impl Images {
         self.by_name.remove(name);
     }
 
+    /// Returns the image of a name for a container that has to end on its own: what is made up
+    /// does so.
+    pub(crate) fn get_finite(&self, name: &str) -> Option<Image> {
+        match (self.by_name.get(name), &self.fallback) {
+            (Some(image), _) => Some(image.clone()),
+            (None, Some(_)) => Some(Behaviour::finishing().into()),
+            (None, None) => None,
+        }
+    }
+
     /// Returns the image of a name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Image> {
@@ -256,6 +266,13 @@ impl Behaviour {
     #[must_use]
     pub fn crashing() -> Self {
         Self { crash: Crash::FirstRuns(u32::MAX), ..Self::default() }
+    }
+
+    /// Returns an image that does its work in half a second and exits with code 0.
+    #[must_use]
+    pub fn finishing() -> Self {
+        let work = Duration::from_millis(500);
+        Self { crash: Crash::After(work), exit_code: 0, ..Self::default() }
     }
 
     /// Sets the time from binding to the start of the process.

@@ -7,6 +7,7 @@
 mod address;
 mod config;
 mod container;
+mod log;
 mod runtime;
 mod simulated;
 mod status;
@@ -26,6 +27,9 @@ use crate::store::{Entry, Place};
 use address::Addresses;
 use container::{Container, State};
 
+#[cfg(all(test, feature = "process"))]
+pub(crate) use log::CAPACITY;
+pub use log::{ContainerLog, LogLine, Stream};
 pub use runtime::{ContainerId, Report, Reports, Runtime, RuntimeEvent, Start};
 pub(crate) use simulated::Simulated;
 
@@ -85,6 +89,14 @@ impl Kubelet {
         let container = pod.containers.iter().find(|c| &*c.name == container)?;
         let id = ContainerId::new(Arc::clone(&pod.uid), Arc::clone(&container.name));
         Some(self.runtimes.get(&container.runtime?)?.logs(&id))
+    }
+
+    /// Returns the log of a container; `None` when it has not been started or writes none.
+    pub(crate) fn log(&self, pod: &Place, container: &str) -> Option<ContainerLog> {
+        let pod = self.pods.get(pod)?;
+        let container = pod.containers.iter().find(|c| &*c.name == container)?;
+        let id = ContainerId::new(Arc::clone(&pod.uid), Arc::clone(&container.name));
+        self.runtimes.get(&container.runtime?)?.log(&id)
     }
 
     /// Lets the runtimes do what is due; returns when they want to be called again.

@@ -39,14 +39,16 @@ pub use invariant::{
     CallRate, EndState, Invariant, Moment, OwnedFields, ProvenSelector, ReadyFloor, ServingFloor,
     Summary, Violation,
 };
-pub use kubelet::{ContainerId, Report, Reports, Runtime, RuntimeEvent, Start};
+pub use kubelet::{
+    ContainerId, ContainerLog, LogLine, Report, Reports, Runtime, RuntimeEvent, Start, Stream,
+};
 pub use object::Object;
 #[cfg(feature = "process")]
 pub use probe::ProbeError;
 #[cfg(feature = "process")]
 pub use process::{
-    AddressBlock, AddressError, ContainerEvent, ContainerRuntime, EnvironmentError, Exit, LogLine,
-    ProbeKind, ProcessImage, ServiceError, ServiceImage, ServicePod, StartError, Stream,
+    AddressBlock, AddressError, ContainerEvent, ContainerRuntime, EnvironmentError, Exit,
+    ProbeKind, ProcessImage, ServiceError, ServiceImage, ServicePod, StartError,
 };
 #[cfg(feature = "process")]
 pub use proxy::{BackendCounts, Proxy, ProxyCounts, ProxyError, ServiceCounts, ServicePort};

@@ -36,13 +36,11 @@ pub use image::{ProcessImage, ServiceError, ServiceImage, ServicePod};
 pub(crate) use launch::Launch;
 pub(crate) use node::RealContainers;
 use orders::Orders;
-use output::Log;
-pub use output::{LogLine, Stream};
 pub use running::Exit;
 use running::{Control, Running};
 
 use crate::image::Image;
-use crate::kubelet::ContainerId;
+use crate::kubelet::{ContainerId, ContainerLog, LogLine};
 use crate::probe::{Checks, Target};
 
 /// Runs containers that are real: child processes, or services in this process.
@@ -81,7 +79,7 @@ pub struct ContainerRuntime {
 
 #[derive(Default)]
 struct Entry {
-    log: Arc<Log>,
+    log: ContainerLog,
     run: Option<Run>,
 }
 
@@ -139,13 +137,15 @@ impl ContainerRuntime {
             let (pod, container) = (name(pod).to_owned(), container.to_owned());
             return Err(StartError::Running { pod, container });
         }
-        let (running, launch) = match image {
-            Image::Process(image) => self.process(pod, spec, image, ip, &entry.log)?,
-            Image::Service(image) => (service(pod, spec, image, ip, &entry.log)?, None),
-            Image::Simulated(_) => {
-                return Err(StartError::Simulated { container: container.to_owned() });
+        entry.log.begin();
+        let started = match image {
+            Image::Process(image) => self.process(pod, spec, image, ip, &entry.log),
+            Image::Service(image) => {
+                service(pod, spec, image, ip, &entry.log).map(|running| (running, None))
             }
+            Image::Simulated(_) => Err(StartError::Simulated { container: container.to_owned() }),
         };
+        let (running, launch) = started.inspect_err(|_| entry.log.end())?;
         let run = Run {
             orders: Orders::new(),
             control: running.control().clone(),
@@ -160,10 +160,11 @@ impl ContainerRuntime {
             grace: Duration::from_secs(grace.and_then(|s| u64::try_from(s).ok()).unwrap_or(30)),
         };
         let (end, ended) = (self.end.clone(), run.ended.clone().drop_guard());
+        let log = entry.log.clone();
         entry.run = Some(run);
         self.tasks.spawn(async move {
             // Cancelled at the runtime's end, which drops and so kills what runs.
-            end.run_until_cancelled(container.supervise(running, ended)).await;
+            end.run_until_cancelled(container.supervise(running, (ended, log))).await;
         });
         Ok(())
     }
@@ -190,6 +191,11 @@ impl ContainerRuntime {
         self.entries().get(id).map(|entry| entry.log.lines()).unwrap_or_default()
     }
 
+    /// Returns the log of a container, which can be read while it grows.
+    pub(crate) fn log(&self, id: &ContainerId) -> Option<ContainerLog> {
+        self.entries().get(id).map(|entry| entry.log.clone())
+    }
+
     /// Kills all containers and waits until they are gone; their last events are sent.
     ///
     /// A service that never yields cannot be killed and is left behind after a second.
@@ -205,7 +211,7 @@ impl ContainerRuntime {
         spec: &core::Container,
         image: &ProcessImage,
         ip: IpAddr,
-        log: &Arc<Log>,
+        log: &ContainerLog,
     ) -> Result<(Running, Option<Launch>), StartError> {
         let env = environment::environment(pod, spec, ip, image.variables())?;
         let (program, args) = image.command_line(spec, &env);
@@ -260,7 +266,7 @@ fn service(
     spec: &core::Container,
     image: &ServiceImage,
     ip: IpAddr,
-    log: &Arc<Log>,
+    log: &ContainerLog,
 ) -> Result<Running, StartError> {
     let port = environment::first_port(spec)
         .ok_or_else(|| StartError::NoPort { container: spec.name.clone() })?;
@@ -272,7 +278,10 @@ fn service(
 }
 
 fn find<'a>(pod: &'a core::Pod, container: &str) -> Result<&'a core::Container, StartError> {
-    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let containers = pod
+        .spec
+        .iter()
+        .flat_map(|spec| spec.containers.iter().chain(spec.init_containers.iter().flatten()));
     containers.into_iter().find(|spec| spec.name == container).ok_or_else(|| {
         StartError::NoContainer { pod: name(pod).to_owned(), container: container.to_owned() }
     })

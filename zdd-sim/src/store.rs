@@ -276,7 +276,18 @@ impl Store {
         &mut self,
         actor: &Arc<str>,
         collection: &Collection,
+        object: Value,
+    ) -> Result<Arc<Value>, StoreError> {
+        self.create_with(actor, collection, object, |_| {})
+    }
+
+    /// As [`Store::create`]; `complete` adds what depends on the new object's uid.
+    pub(crate) fn create_with(
+        &mut self,
+        actor: &Arc<str>,
+        collection: &Collection,
         mut object: Value,
+        complete: impl FnOnce(&mut Value),
     ) -> Result<Arc<Value>, StoreError> {
         let place = place(&object);
         if self.objects.get(collection).is_some_and(|all| all.contains_key(&place)) {
@@ -291,6 +302,7 @@ impl Store {
         if object.get("spec").is_some() {
             object["metadata"]["generation"] = 1.into();
         }
+        complete(&mut object);
         Ok(self.write(actor, collection, place, Some(object), None))
     }
 

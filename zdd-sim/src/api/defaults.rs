@@ -5,6 +5,8 @@ mod pod;
 use serde_json::{Value, json};
 
 use super::resource::Resource;
+use crate::collection::Collection;
+use crate::object::Object;
 
 /// Completes an object of a built-in kind.
 ///
@@ -55,6 +57,30 @@ pub(crate) fn first_status(resource: &Resource, object: &mut Value) {
         _ => json!({}),
     };
     object["status"] = status;
+}
+
+/// Adds what depends on the object's uid: a Job finds its pods by it.
+pub(crate) fn of_identity(resource: &Resource, object: &mut Value) {
+    if resource.collection() != &Collection::JOBS || object["spec"]["manualSelector"] == true {
+        return;
+    }
+    let (uid, name) = (object.uid().to_owned(), object.name().to_owned());
+    let spec = &mut object["spec"];
+    let template = &mut spec["template"]["metadata"];
+    if template.is_null() {
+        *template = json!({});
+    }
+    put(template, "labels", json!({}));
+    for (key, value) in [
+        ("batch.kubernetes.io/controller-uid", &uid),
+        ("batch.kubernetes.io/job-name", &name),
+        ("controller-uid", &uid),
+        ("job-name", &name),
+    ] {
+        template["labels"][key] = value.as_str().into();
+    }
+    let labels = json!({ "batch.kubernetes.io/controller-uid": uid });
+    put(spec, "selector", json!({ "matchLabels": labels }));
 }
 
 /// Sets a field that is absent, null or empty text.

@@ -87,7 +87,9 @@ impl Core {
                 return Err(ApiStatus::already_exists(resource.group_resource(), &name));
             }
             let created = run(store, call, |store| {
-                store.create(&caller.actor, resource.collection(), object)
+                store.create_with(&caller.actor, resource.collection(), object, |object| {
+                    defaults::of_identity(resource, object);
+                })
             });
             return created
                 .map(|object| (StatusCode::CREATED, object))

@@ -194,7 +194,13 @@ impl ClusterBuilder {
         for (kind, make) in self.runtimes {
             engine.add_runtime(kind, make(reports.clone()));
         }
-        Cluster { store, engine: Arc::new(Mutex::new(engine)), reports, api }
+        let engine = Arc::new(Mutex::new(engine));
+        // Weak: who holds a client only must not keep the processes of pods alive.
+        let pods = Arc::downgrade(&engine);
+        api.serve_logs(Box::new(move |pod, container| {
+            super::lock(&*pods.upgrade()?).kubelet().log(pod, container)
+        }));
+        Cluster { store, engine, reports, api }
     }
 }
 

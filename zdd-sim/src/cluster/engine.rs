@@ -12,7 +12,7 @@ use crate::controller::index::Index;
 use crate::controller::queue::{Queue, Task};
 use crate::controller::scheduler::Scheduler;
 use crate::controller::{
-    Controller, Next, daemon_set, deployment, endpoint_slice, garbage, namespace, replica_set,
+    Controller, Next, daemon_set, deployment, endpoint_slice, garbage, job, namespace, replica_set,
     stateful_set,
 };
 use crate::dataplane::DataPlane;
@@ -193,6 +193,7 @@ impl Engine {
         daemon_set::observe(entry, store, &mut |place| push(Controller::DaemonSet, place));
         garbage::observe(entry, index, &mut |place| push(Controller::GarbageCollector, place));
         namespace::observe(entry, &mut |place| push(Controller::Namespace, place));
+        job::observe(entry, store, &mut |place| push(Controller::Job, place));
         scheduler.observe(entry, store, &mut |place| push(Controller::Scheduler, place));
         Kubelet::observe(entry, &mut |place| push(Controller::Kubelet, place));
         plane.observe(entry, store, now);
@@ -240,6 +241,7 @@ impl Engine {
             Controller::Deployment => Next::after(deployment::reconcile(ctx, &task.place)),
             Controller::EndpointSlice => endpoint_slice::reconcile(ctx, &task.place),
             Controller::GarbageCollector => garbage::reconcile(ctx, &task.place),
+            Controller::Job => job::reconcile(ctx, &task.place),
             Controller::Namespace => namespace::reconcile(ctx, &task.place),
             Controller::StatefulSet => stateful_set::reconcile(ctx, &task.place),
             Controller::Kubelet => self.kubelet.reconcile(ctx, &task.place),

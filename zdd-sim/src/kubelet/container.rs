@@ -25,8 +25,22 @@ pub(super) enum State {
     Waiting { reason: &'static str, message: String, until: Instant },
 }
 
+/// What a container is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Role {
+    /// Ends before the next container starts.
+    Init,
+    /// Does the pod's work.
+    Main,
+    /// Starts before the next container and runs beside the others.
+    Sidecar,
+}
+
 #[derive(Debug)]
 pub(super) struct Container {
+    pub(super) role: Role,
+    /// Where its description is in the list of its kind.
+    index: usize,
     pub(super) name: Arc<str>,
     pub(super) image: String,
     pub(super) state: State,
@@ -43,15 +57,29 @@ pub(super) struct Container {
 }
 
 impl Container {
-    pub(super) fn new(spec: &Value, now: Instant) -> Self {
+    /// The containers of a pod in the order of their start.
+    pub(super) fn all(pod: &Value, now: Instant) -> Vec<Self> {
+        let list = |key: &str| pod["spec"][key].as_array().map_or(&[][..], Vec::as_slice);
+        let first = list("initContainers").iter().enumerate().map(|(index, spec)| {
+            let role = if spec["restartPolicy"] == "Always" { Role::Sidecar } else { Role::Init };
+            Self::new((role, index), spec, "PodInitializing", now)
+        });
+        let waits_for =
+            if list("initContainers").is_empty() { "ContainerCreating" } else { "PodInitializing" };
+        let main = list("containers")
+            .iter()
+            .enumerate()
+            .map(|(index, spec)| Self::new((Role::Main, index), spec, waits_for, now));
+        first.chain(main).collect()
+    }
+
+    fn new((role, index): (Role, usize), spec: &Value, reason: &'static str, now: Instant) -> Self {
         Self {
+            role,
+            index,
             name: Arc::from(spec["name"].as_str().unwrap_or_default()),
             image: spec["image"].as_str().unwrap_or_default().to_owned(),
-            state: State::Waiting {
-                reason: "ContainerCreating",
-                message: String::new(),
-                until: now,
-            },
+            state: State::Waiting { reason, message: String::new(), until: now },
             ready: false,
             restarts: 0,
             runs: 0,
@@ -59,6 +87,43 @@ impl Container {
             runtime: None,
             back_off: BackOff::default(),
             pull_back_off: BackOff::default(),
+        }
+    }
+
+    /// Returns its description in the pod.
+    pub(super) fn spec<'a>(&self, pod: &'a Value) -> &'a Value {
+        let list = match self.role {
+            Role::Init | Role::Sidecar => "initContainers",
+            Role::Main => "containers",
+        };
+        &pod["spec"][list][self.index]
+    }
+
+    /// Tells whether the next container may start.
+    fn lets_go_on(&self) -> bool {
+        match self.role {
+            Role::Init => matches!(self.state, State::Ended { code: 0, .. }),
+            Role::Main => true,
+            Role::Sidecar => self.is_running(),
+        }
+    }
+
+    fn is_running(&self) -> bool {
+        matches!(self.state, State::Running { .. })
+    }
+
+    /// Tells whether the containers before this one let it start.
+    pub(super) fn is_released(index: usize, all: &[Self]) -> bool {
+        all.iter().take(index).all(Self::lets_go_on)
+    }
+
+    /// Tells whether a process that ended is not started again.
+    pub(super) fn has_finished(&self, policy: &str) -> bool {
+        let State::Ended { code, .. } = self.state else { return false };
+        match self.role {
+            Role::Init => code == 0 || policy == "Never",
+            Role::Main => policy == "Never" || policy == "OnFailure" && code == 0,
+            Role::Sidecar => false,
         }
     }
 
@@ -99,7 +164,7 @@ impl Container {
             "name": &*self.name,
             "image": self.image,
             "imageID": self.image,
-            "ready": self.ready,
+            "ready": self.ready || self.role == Role::Init && self.lets_go_on(),
             "started": matches!(self.state, State::Running { .. }),
             "restartCount": self.restarts,
             "state": self.shown(),

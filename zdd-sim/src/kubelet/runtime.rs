@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::log::ContainerLog;
 use crate::image::Image;
 
 /// Runs containers of one kind of image and reports what becomes of them.
@@ -38,6 +39,12 @@ pub trait Runtime: fmt::Debug + Send {
     fn logs(&self, id: &ContainerId) -> Vec<String> {
         let _ = id;
         Vec::new()
+    }
+
+    /// Returns the log of a container, to be read while it grows; `None` when it writes none.
+    fn log(&self, id: &ContainerId) -> Option<ContainerLog> {
+        let _ = id;
+        None
     }
 
     /// Tells whether [`Runtime::stop`] runs the preStop hook, within its grace and before

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::container::{Container, State};
+use super::container::{Container, Role, State};
 use crate::controller::meta::{condition, replace_condition};
 use crate::object::Object;
 
@@ -19,7 +19,12 @@ pub(super) fn status(pod: &Value, containers: &[Container], facts: &Facts<'_>) -
     if status["startTime"].is_null() {
         status["startTime"] = facts.stamp.clone();
     }
-    status["containerStatuses"] = containers.iter().map(Container::status).collect();
+    let (main, init): (Vec<&Container>, Vec<&Container>) =
+        containers.iter().partition(|container| container.role == Role::Main);
+    status["containerStatuses"] = main.into_iter().map(Container::status).collect();
+    if !init.is_empty() {
+        status["initContainerStatuses"] = init.into_iter().map(Container::status).collect();
+    }
     status["observedGeneration"] = pod.generation().into();
     conditions(&mut status, pod, containers, facts);
     status
@@ -38,14 +43,25 @@ fn phase(pod: &Value, containers: &[Container]) -> &'static str {
         State::Ended { code, .. } => Some(code),
         State::Running { .. } | State::Starting { .. } | State::Waiting { .. } => None,
     };
-    let codes: Vec<i32> = containers.iter().filter_map(ended).collect();
     let restarts = pod.text("/spec/restartPolicy").unwrap_or("Always");
+    let (main, init): (Vec<&Container>, Vec<&Container>) =
+        containers.iter().partition(|container| container.role == Role::Main);
+    let is_incomplete =
+        |container: &&&Container| container.role == Role::Init && ended(container) != Some(0);
+    if let Some(init) = init.iter().find(is_incomplete) {
+        let failed = ended(init).is_some() && (restarts == "Never" || pod.is_terminating());
+        return if failed { "Failed" } else { "Pending" };
+    }
+    // A pod is over when its sidecars are.
+    let sidecar_runs = init.iter().any(|container| container.is_alive());
+    let containers = main;
+    let codes: Vec<i32> = containers.iter().copied().filter_map(ended).collect();
     let failed = codes.iter().any(|code| *code != 0);
     let is_last = pod.is_terminating() || restarts == "Never" || restarts == "OnFailure" && !failed;
-    if codes.len() == containers.len() && is_last && !containers.is_empty() {
+    if codes.len() == containers.len() && is_last && !containers.is_empty() && !sidecar_runs {
         return if failed { "Failed" } else { "Succeeded" };
     }
-    let waiting = |container: &Container| {
+    let waiting = |container: &&Container| {
         let is_waiting = matches!(container.state, State::Starting { .. } | State::Waiting { .. });
         is_waiting && container.runs == 0
     };
@@ -55,9 +71,24 @@ fn phase(pod: &Value, containers: &[Container]) -> &'static str {
 fn conditions(status: &mut Value, pod: &Value, containers: &[Container], facts: &Facts<'_>) {
     let phase = status["phase"].as_str().unwrap_or_default().to_owned();
     let has_ended = matches!(phase.as_str(), "Failed" | "Succeeded");
+    let incomplete: Vec<&str> = containers
+        .iter()
+        .filter(|container| match container.role {
+            Role::Init => !matches!(container.state, State::Ended { code: 0, .. }),
+            Role::Main => false,
+            Role::Sidecar => !matches!(container.state, State::Running { .. }),
+        })
+        .map(|container| &*container.name)
+        .collect();
+    let initialized = if incomplete.is_empty() || phase == "Succeeded" {
+        Verdict::Yes
+    } else {
+        let message = format!("containers with incomplete status: [{}]", incomplete.join(" "));
+        Verdict::not("ContainersNotInitialized", message)
+    };
     let unready: Vec<&str> = containers
         .iter()
-        .filter(|container| !container.ready)
+        .filter(|container| !container.ready && container.role != Role::Init)
         .map(|container| &*container.name)
         .collect();
     let containers_ready = if has_ended {
@@ -80,7 +111,7 @@ fn conditions(status: &mut Value, pod: &Value, containers: &[Container], facts: 
     };
     for (kind, verdict) in [
         ("PodReadyToStartContainers", sandbox),
-        ("Initialized", Verdict::Yes),
+        ("Initialized", initialized),
         ("Ready", ready),
         ("ContainersReady", containers_ready),
         ("PodScheduled", Verdict::Yes),

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::config::missing_reference;
-use super::container::{Container, State, ended};
+use super::container::{Container, Role, State, ended};
 use super::runtime::{ContainerId, Start};
 use super::status::{Facts, status};
 use super::{Kubelet, Pod, Stopping};
@@ -82,8 +82,7 @@ impl Kubelet {
 
     fn admit(&mut self, object: &Value, place: &Place) {
         let uid: Arc<str> = Arc::from(object.uid());
-        let containers = object["spec"]["containers"].as_array().into_iter().flatten();
-        let containers = containers.map(|spec| Container::new(spec, self.now)).collect();
+        let containers = Container::all(object, self.now);
         self.places.insert(Arc::clone(&uid), place.clone());
         self.pods.insert(
             place.clone(),
@@ -94,12 +93,19 @@ impl Kubelet {
     /// Starts what has to be started.
     fn run(&mut self, ctx: &mut Context<'_>, object: &Arc<Value>, pod: &mut Pod) {
         let policy = object.text("/spec/restartPolicy").unwrap_or("Always");
+        if has_failed_init(pod, policy) {
+            return;
+        }
+        self.end_sidecars(pod, policy);
         for index in 0..pod.containers.len() {
+            if !Container::is_released(index, &pod.containers) {
+                break;
+            }
             let container = &mut pod.containers[index];
+            if container.has_finished(policy) {
+                continue;
+            }
             if let State::Ended { code, started, finished } = &container.state {
-                if policy == "Never" || policy == "OnFailure" && *code == 0 {
-                    continue;
-                }
                 container.last = ended(*code, started, finished);
                 let wait = container.back_off.fail(self.now);
                 if wait.is_zero() {
@@ -128,8 +134,13 @@ impl Kubelet {
     fn start(&mut self, ctx: &mut Context<'_>, object: &Arc<Value>, pod: &mut Pod, index: usize) {
         let now = self.now;
         let container = &mut pod.containers[index];
-        let spec = &object["spec"]["containers"][index];
-        let Some(image) = self.images.get(&container.image).cloned() else {
+        let spec = container.spec(object);
+        let ends = container.role == Role::Init || is_of_job(object);
+        let image = match ends {
+            true => self.images.get_finite(&container.image),
+            false => self.images.get(&container.image).cloned(),
+        };
+        let Some(image) = image else {
             return fail_pull(ctx, object, container, spec, now);
         };
         if let Some(message) = missing_reference(ctx.store, object.namespace(), spec) {
@@ -158,6 +169,18 @@ impl Kubelet {
         let id = ContainerId { pod: Arc::clone(&pod.uid), container: Arc::clone(&container.name) };
         let restarts = container.runs;
         runtime.start(Start { id, pod: object, image: &image, ip, restarts });
+    }
+
+    /// Sidecars go when the work is done.
+    fn end_sidecars(&mut self, pod: &Pod, policy: &str) {
+        let main = pod.containers.iter().filter(|container| container.role == Role::Main);
+        if !main.into_iter().all(|container| container.has_finished(policy)) {
+            return;
+        }
+        let sidecars = pod.containers.iter().filter(|container| container.role == Role::Sidecar);
+        for sidecar in sidecars.filter(|sidecar| sidecar.is_alive()) {
+            self.tell_to_stop(&pod.uid, sidecar, LAST_GRACE);
+        }
     }
 
     /// Takes the termination of a pod one step further: preStop, SIGTERM, and a shorter grace when
@@ -210,6 +233,19 @@ impl Kubelet {
     }
 }
 
+/// An init container that may not be tried again has failed: nothing else will start.
+fn has_failed_init(pod: &Pod, policy: &str) -> bool {
+    pod.containers.iter().any(|container| {
+        let failed = matches!(container.state, State::Ended { code, .. } if code != 0);
+        container.role == Role::Init && failed && policy == "Never"
+    })
+}
+
+fn is_of_job(pod: &Value) -> bool {
+    let owners = pod["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+    owners.into_iter().any(|owner| owner["kind"] == "Job" && owner["controller"] == true)
+}
+
 impl Pod {
     fn write(&self, ctx: &mut Context<'_>, object: &Value) {
         let ip = self.ip.map(|ip| ip.to_string());
@@ -228,7 +264,11 @@ impl Pod {
         if terminating {
             return self.stopping.filter(|stop| stop.told.is_none()).map(|stop| stop.term_at);
         }
-        let waits = self.containers.iter().filter_map(|container| match container.state {
+        let released = self.containers.iter().enumerate();
+        let released = released
+            .filter(|(index, _)| Container::is_released(*index, &self.containers))
+            .map(|(_, container)| container);
+        let waits = released.filter_map(|container| match container.state {
             State::Waiting { until, .. } => Some(until),
             State::Ended { .. } | State::Running { .. } | State::Starting { .. } => None,
         });

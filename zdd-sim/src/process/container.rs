@@ -11,7 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::orders::Orders;
 use super::running::{Control, Exit, Running};
-use crate::kubelet::ContainerId;
+use crate::kubelet::{ContainerId, ContainerLog};
 use crate::probe::{Action, Checks, Judge, Probe, Target, Verdict};
 
 /// A container always gets so long between SIGTERM and SIGKILL, even when preStop has used up the
@@ -109,7 +109,11 @@ pub(super) struct Container {
 impl Container {
     /// Supervises a run to its end. `ended` is dropped before the last event is sent, so that its
     /// receiver can start the next run.
-    pub(super) async fn supervise(self, mut running: Running, ended: DropGuard) {
+    pub(super) async fn supervise(
+        self,
+        mut running: Running,
+        (ended, log): (DropGuard, ContainerLog),
+    ) {
         self.reporter.report(ContainerEvent::Running { pid: running.control().pid() });
         let control = running.control().clone();
         let exit = tokio::select! {
@@ -118,6 +122,7 @@ impl Container {
             exit = running.wait() => exit,
             never = self.live(&control) => match never {},
         };
+        log.end();
         drop(ended);
         self.reporter.report(ContainerEvent::Exited(exit));
     }

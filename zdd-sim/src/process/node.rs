@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{ContainerEvent, ContainerRuntime, StartError};
-use crate::kubelet::{ContainerId, Reports, Runtime, RuntimeEvent, Start};
+use crate::kubelet::{ContainerId, ContainerLog, Reports, Runtime, RuntimeEvent, Start};
 
 /// The [`Runtime`] of process and service images.
 #[derive(Debug)]
@@ -47,6 +47,10 @@ impl Runtime for RealContainers {
 
     fn logs(&self, id: &ContainerId) -> Vec<String> {
         self.runtime.logs(id).into_iter().map(|line| line.text).collect()
+    }
+
+    fn log(&self, id: &ContainerId) -> Option<ContainerLog> {
+        self.runtime.log(id)
     }
 
     fn runs_pre_stop(&self) -> bool {

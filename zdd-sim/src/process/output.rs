@@ -1,80 +1,26 @@
-//! Keeps the last output of a container.
+//! Reads the output of a container.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
-
-use k8s_openapi::jiff::Timestamp;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
-/// How many bytes of lines a container's log holds; a kubelet rotates at 10 MiB.
-const CAPACITY: usize = 256 * 1024;
+use crate::kubelet::{ContainerLog, Stream};
 
 /// How long a line may be before it is split, as container runtimes do.
 const LINE_LIMIT: usize = 16 * 1024;
 
-/// Which stream a line was written to.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "a process has two output streams")]
-pub enum Stream {
-    /// Standard error.
-    Stderr,
-    /// Standard output.
-    Stdout,
-}
-
-/// One line of a container's output.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct LogLine {
-    /// When it was read.
-    pub at: Timestamp,
-    /// Where it was written to.
-    pub stream: Stream,
-    /// The text, without the line end; bytes that are not UTF-8 are replaced.
-    pub text: String,
-}
-
-/// The last lines of one container, all its runs together.
-#[derive(Debug, Default)]
-pub(super) struct Log(Mutex<Lines>);
-
-#[derive(Debug, Default)]
-struct Lines {
-    lines: VecDeque<LogLine>,
-    bytes: usize,
-}
-
-impl Log {
-    pub(super) fn push(&self, stream: Stream, text: String) {
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        log.bytes += text.len();
-        log.lines.push_back(LogLine { at: Timestamp::now(), stream, text });
-        while log.bytes > CAPACITY {
-            let Some(oldest) = log.lines.pop_front() else { break };
-            log.bytes -= oldest.text.len();
-        }
-    }
-
-    pub(super) fn lines(&self) -> Vec<LogLine> {
-        let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        log.lines.iter().cloned().collect()
-    }
-
-    /// Reads a stream to its end.
-    pub(super) async fn follow(
-        &self,
-        stream: Stream,
-        source: impl AsyncRead + Unpin,
-        (pod, container): (&str, &str),
-    ) {
-        let mut source = BufReader::with_capacity(LINE_LIMIT, source);
-        let mut line = Vec::new();
-        // A read error ends a log as its end does: the writer is gone.
-        while let Ok(read @ 1..) = next_line(&mut source, &mut line).await {
-            let text = String::from_utf8_lossy(line[..read].trim_ascii_end()).into_owned();
-            tracing::debug!(target: "zdd_sim::pod", pod, container, "{text}");
-            self.push(stream, text);
-        }
+/// Reads a stream to its end.
+pub(super) async fn follow(
+    log: &ContainerLog,
+    stream: Stream,
+    source: impl AsyncRead + Unpin,
+    (pod, container): (&str, &str),
+) {
+    let mut source = BufReader::with_capacity(LINE_LIMIT, source);
+    let mut line = Vec::new();
+    // A read error ends a log as its end does: the writer is gone.
+    while let Ok(read @ 1..) = next_line(&mut source, &mut line).await {
+        let text = String::from_utf8_lossy(line[..read].trim_ascii_end()).into_owned();
+        tracing::debug!(target: "zdd_sim::pod", pod, container, "{text}");
+        log.push(stream, text);
     }
 }
 
@@ -104,10 +50,11 @@ async fn next_line(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kubelet::CAPACITY;
 
     async fn logged(bytes: &[u8]) -> Vec<String> {
-        let log = Log::default();
-        log.follow(Stream::Stdout, bytes, ("web-1", "app")).await;
+        let log = ContainerLog::default();
+        follow(&log, Stream::Stdout, bytes, ("web-1", "app")).await;
         log.lines().into_iter().map(|line| line.text).collect()
     }
 

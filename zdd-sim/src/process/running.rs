@@ -17,7 +17,8 @@ use tokio_util::task::TaskTracker;
 use super::group::Group;
 use super::guard::Guard;
 use super::image::{ServiceImage, ServicePod};
-use super::output::{Log, Stream};
+use super::output;
+use crate::kubelet::{ContainerLog, Stream};
 
 /// The number of SIGKILL.
 const SIGKILL: i32 = 9;
@@ -108,14 +109,16 @@ impl Running {
     pub(super) fn process(
         command: Command,
         guard: &Arc<Guard>,
-        log: &Arc<Log>,
+        log: &ContainerLog,
         (pod, container): (&str, &str),
     ) -> io::Result<Self> {
         let (group, mut child) = Group::start(command, guard)?;
         let readers = TaskTracker::new();
         let follow = |stream| {
-            let (log, pod, container) = (Arc::clone(log), pod.to_owned(), container.to_owned());
-            move |source| async move { log.follow(stream, source, (&pod, &container)).await }
+            let (log, pod, container) = (log.clone(), pod.to_owned(), container.to_owned());
+            move |source| async move {
+                output::follow(&log, stream, source, (&pod, &container)).await;
+            }
         };
         if let Some(stdout) = child.stdout.take() {
             readers.spawn(follow(Stream::Stdout)(Box::new(stdout) as Source));
@@ -132,11 +135,11 @@ impl Running {
         image: ServiceImage,
         address: SocketAddr,
         pod: ServicePod,
-        log: &Arc<Log>,
+        log: &ContainerLog,
     ) -> io::Result<Self> {
         let (terminate, kill) = (pod.shutdown.clone(), CancellationToken::new());
         let (ended, work) = oneshot::channel();
-        let (log, killed) = (Arc::clone(log), kill.clone());
+        let (log, killed) = (log.clone(), kill.clone());
         std::thread::Builder::new().name(pod.name.clone()).spawn(move || {
             let serve = AssertUnwindSafe(|| serve(&image, address, pod, &log, &killed));
             // 101 is what a Rust program exits with after a panic.
@@ -180,7 +183,7 @@ fn serve(
     image: &ServiceImage,
     address: SocketAddr,
     pod: ServicePod,
-    log: &Log,
+    log: &ContainerLog,
     kill: &CancellationToken,
 ) -> Exit {
     let failed = |what: &str, error: &dyn std::error::Error| {

@@ -12,6 +12,8 @@ mod deployment;
 mod endpoint_slice;
 mod garbage;
 mod invariant;
+#[cfg(feature = "cli")]
+mod kubectl;
 mod kubelet;
 #[cfg(feature = "process")]
 mod process;
