@@ -42,9 +42,10 @@ pub(crate) fn merge(writer: &Writer<'_>, live: &Value, config: &Value) -> Result
 
     let before = owned_part(call, live);
     let found = Difference::between(schema, &before, &owned_part(call, &merged), ("", ""));
+    let allowed = applied_by_client(writer, live);
     let conflicts: Vec<(String, Fields)> = managers
         .iter()
-        .map(|other| (shown(other), other.fields.intersection(&found.changed)))
+        .map(|other| (shown(other), other.fields.intersection(&found.changed).minus(&allowed)))
         .filter(|(_, fields)| !fields.is_empty())
         .collect();
     if !conflicts.is_empty() && call.query.force != Some(true) {
@@ -58,6 +59,19 @@ pub(crate) fn merge(writer: &Writer<'_>, live: &Value, config: &Value) -> Result
     managers.push(unchanged.unwrap_or(own));
     managed::write(&mut merged, managers);
     Ok(merged)
+}
+
+/// What `kubectl apply` wrote on the client's side and nobody has changed since: `kubectl` may take
+/// it over without a conflict (`lastAppliedManager` of apimachinery).
+fn applied_by_client(writer: &Writer<'_>, live: &Value) -> Fields {
+    let last = live.annotation("kubectl.kubernetes.io/last-applied-configuration");
+    let last = last.filter(|_| writer.manager == "kubectl");
+    let Some(last) = last.and_then(|text| serde_json::from_str::<Value>(text).ok()) else {
+        return Fields::default();
+    };
+    let (last, now) = (owned_part(writer.call, &last), owned_part(writer.call, live));
+    let since = Difference::between(writer.schema(), &last, &now, ("", ""));
+    Fields::of(writer.schema(), &last, "", "").minus(&since.changed)
 }
 
 /// Makes a new object of a configuration.

@@ -237,6 +237,17 @@ fn populate(store: &mut Store, nodes: u32) {
             "status": {
                 "capacity": {"cpu": "8", "memory": "32Gi", "pods": "110"},
                 "allocatable": {"cpu": "8", "memory": "32Gi", "pods": "110"},
+                "addresses": [
+                    {"type": "InternalIP", "address": "10.0.0.2"},
+                    {"type": "Hostname", "address": name},
+                ],
+                "nodeInfo": {
+                    "architecture": std::env::consts::ARCH,
+                    "containerRuntimeVersion": concat!("zdd-sim://", env!("CARGO_PKG_VERSION")),
+                    "kubeletVersion": "v1.37.0+zdd-sim",
+                    "operatingSystem": std::env::consts::OS,
+                    "osImage": "zdd-sim",
+                },
                 "conditions": [{
                     "type": "Ready",
                     "status": "True",

@@ -188,6 +188,11 @@ fn jiff_now() -> k8s_openapi::jiff::Timestamp {
 pub(crate) fn stable(text: &str) -> String {
     let lines = text.lines().map(|line| {
         let words = line.split_whitespace().map(|word| {
+            if let Some((key, value)) = word.split_once('=')
+                && value.len() == 36
+            {
+                return format!("{key}=UID");
+            }
             let digits = word.trim_end_matches(['s', 'm']);
             if digits != word && !digits.is_empty() && digits.bytes().all(|it| it.is_ascii_digit())
             {

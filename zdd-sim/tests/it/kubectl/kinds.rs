@@ -74,7 +74,9 @@ async fn each_kind_is_applied_read_described_labelled_patched_and_deleted() {
             bed.run(&format!("patch {object} --type=json -p {remove}")).await;
             let labels = bed.field(object, ".metadata.labels").await;
             assert!(labels.contains("strategic") && !labels.contains("merge"), "{labels}");
-            let said = bed.feed(&["apply", "--server-side", "-f", "-"], manifest).await;
+            // Lists that are one whole, with defaults in them, belong to who applied first.
+            let args = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+            let said = bed.feed(&args, manifest).await;
             assert_eq!(said.code, 0, "{said:?}");
             bed.run(&format!("delete {object} --timeout=60s")).await;
             let said = bed.feed(&["get", object], "").await;

@@ -44,8 +44,9 @@ async fn stateful_sets_and_daemon_sets_are_rolled_too() {
         let set =
             WEB.replace("Deployment", "StatefulSet").replace("replicas: 2", "serviceName: web");
         let daemon = WEB.replace("Deployment", "DaemonSet").replace("  replicas: 2\n", "");
+        let daemon = daemon.replace("name: web,", "name: each,").replace("app: web", "app: each");
         bed.apply(&format!("{set}---{daemon}")).await;
-        for object in ["sts/web", "ds/web"] {
+        for object in ["sts/web", "ds/each"] {
             bed.run(&format!("rollout status {object} --timeout=30s")).await;
             bed.run(&format!("set image {object} app=web:2")).await;
             bed.run(&format!("rollout status {object} --timeout=60s")).await;
