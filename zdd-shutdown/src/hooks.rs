@@ -210,7 +210,7 @@ impl<'a> Hook<'a> {
     }
 
     /// Sets the longest time the hook may take; the deadline of the shutdown
-    /// can make it shorter.
+    /// can make it shorter. With zero the hook is polled once.
     #[expect(
         clippy::return_self_not_must_use,
         clippy::must_use_candidate,

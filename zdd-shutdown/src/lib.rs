@@ -70,21 +70,36 @@
 //! the pod, so that only the readiness probe moves traffic away: the lame duck
 //! has to be longer than its `periodSeconds × failureThreshold`.
 //!
+//! # Time
+//!
+//! All durations are counted by the monotonic clock: a clock that is set
+//! changes nothing, and time in which the machine is suspended does not count.
+//! A process that is stopped (SIGSTOP) finds on waking that its time has passed.
+//!
+//! The phases are moved by threads, which live in real time. Under tokio's
+//! paused time they move on while the time of the test stands still; use short
+//! durations instead.
+//!
 //! # Dependencies
 //!
 //! | crate | why | when |
 //! |---|---|---|
 //! | tokio | timers, `watch`, tasks | always; `rt`, `sync`, `time`, `macros` only |
-//! | signal-hook | signals on a thread that works while the runtime hangs | always, on Unix |
-//! | tracing | phases and the report in the log | always |
-//! | thiserror, pin-project-lite | errors, futures | always |
-//! | http, http-body, tower-layer, tower-service | the layer | `tower` (default) |
-//! | hyper, hyper-util, socket2, bytes | the serve loop; looking into a socket | `hyper` |
+//! | signal-hook | signals on a thread that works while the runtime hangs, an exit that waits for nothing | always, on Unix |
+//! | tracing | phases and the report in the log of the program | always |
+//! | thiserror | errors | always |
+//! | pin-project-lite | futures and bodies without `unsafe` | always |
+//! | http, http-body, tower-layer, tower-service | the layer: traits and types, no machinery | `tower` (default) |
+//! | hyper, hyper-util | HTTP/1 and HTTP/2 | `hyper` |
+//! | socket2 | a look into a socket before it is closed, which tokio does not have | `hyper` |
+//! | bytes | what hyper's bodies are made of | `hyper` |
 //! | axum | probe routes, its `Listener` | `axum` |
 //! | tokio-rustls | TLS | `tls` |
 //! | tonic, tonic-health | gRPC health | `tonic` |
-//! | listenfd | sockets that systemd opened | `systemd` |
+//! | listenfd | sockets that systemd opened, without `unsafe` here | `systemd` |
 //! | serde | the report as data | `serde` |
+//!
+//! `cargo tree -p zdd-shutdown --edges normal` shows what they bring along.
 
 #[cfg(feature = "axum")]
 mod axum;
@@ -152,3 +167,7 @@ pub use {
     server::{Server, serve},
     tracked::{TrackedIo, TrackedListener},
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

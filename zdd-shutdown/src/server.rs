@@ -99,7 +99,8 @@ impl Server {
     }
 
     /// Sets how long a client may take to send its first bytes while the
-    /// process serves; 30 s unless set.
+    /// process serves; 30 s unless set. Zero leaves time only for bytes that are
+    /// there already.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.protocols.patience = patience;
         self

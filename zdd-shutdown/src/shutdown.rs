@@ -143,7 +143,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Sets the time from the signal to the forced end of the process; 30 s unless set.
+    /// Sets the time from the signal to the forced end of the process; 30 s
+    /// unless set, at least 100 ms and at most a day.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.request.deadline = Some(deadline);
         self
@@ -155,44 +156,51 @@ impl Builder {
         self
     }
 
-    /// Sets how long no new connection must have come before traffic counts as moved away; 1 s unless set.
+    /// Sets how long no new connection must have come before traffic counts as
+    /// moved away; 1 s unless set. With zero the lame duck ends at its minimum.
     pub fn quiet(mut self, quiet: Duration) -> Self {
         self.request.quiet = Some(quiet);
         self
     }
 
-    /// Sets how long an HTTP/1 connection must have been idle before it is closed; 1 s unless set.
+    /// Sets how long an HTTP/1 connection must have been idle before it is
+    /// closed; 1 s unless set. With zero it is closed at the first look, which
+    /// finds more clients that are about to send.
     pub fn sweep(mut self, sweep: Duration) -> Self {
         self.request.sweep = Some(sweep);
         self.settings.limits.sweep = sweep;
         self
     }
 
-    /// Sets what is kept of the deadline for Closing; 5 s or a sixth unless set.
+    /// Sets what is kept of the deadline for Closing; 5 s or a sixth of it unless
+    /// set. With zero, Closing gets what Draining leaves.
     pub fn close_reserve(mut self, reserve: Duration) -> Self {
         self.request.close_reserve = Some(reserve);
         self
     }
 
-    /// Sets what is kept of the deadline for the hooks; 5 s or a sixth unless set.
+    /// Sets what is kept of the deadline for the hooks; 5 s or a sixth of it
+    /// unless set. With zero, hooks get what requests leave.
     pub fn hooks_reserve(mut self, reserve: Duration) -> Self {
         self.request.hooks_reserve = Some(reserve);
         self
     }
 
-    /// Sets how long a new connection may take to send its first byte while draining; 500 ms unless set.
+    /// Sets how long a new connection may take to send its first byte while
+    /// draining; 500 ms unless set, not zero.
     pub fn first_request_grace(mut self, grace: Duration) -> Self {
         self.settings.limits.first_request_grace = grace;
         self
     }
 
-    /// Sets how long a client may stall while draining; 5 s unless set.
+    /// Sets how long a client may stall while draining; 5 s unless set, not zero.
     pub fn slow_client(mut self, limit: Duration) -> Self {
         self.settings.limits.slow_client = limit;
         self
     }
 
-    /// Sets how long an HTTP/2 client may take to answer the PING behind the first GOAWAY; 5 s unless set.
+    /// Sets how long an HTTP/2 client may take to answer the PING behind the
+    /// first GOAWAY; 5 s unless set, not zero.
     pub fn pong_cap(mut self, cap: Duration) -> Self {
         self.settings.limits.pong_cap = cap;
         self

@@ -1,13 +1,13 @@
 //! The examples as their users run them.
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
-#[cfg(unix)]
+#[cfg(all(unix, feature = "graceful-server"))]
 mod graceful_server;
 #[cfg(unix)]
 mod manifest;
 #[cfg(unix)]
 mod rolling;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "graceful-server"))]
 mod services;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "graceful-server"))]
 mod wire;

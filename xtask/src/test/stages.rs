@@ -13,6 +13,9 @@ const API_VERSIONS: &[&str] = &["v1_33", "v1_34", "v1_35", "v1_36", "v1_37"];
 /// One of them, for checks in which it does not matter; the tests use it, so its builds are there.
 const NEWEST: &str = "v1_37";
 
+/// The example that needs a database and a cache is built where it is asked for: here always.
+const ALL_EXAMPLES: &str = "--features zdd-examples/graceful-server";
+
 /// Crates that are checked alone, with each of these choices of features: what compiles in the
 /// workspace may owe it to features that another crate asked for.
 const ALONE: &[(&str, &[&str])] = &[
@@ -21,6 +24,7 @@ const ALONE: &[(&str, &[&str])] = &[
     ("zdd-load", &["", "--all-features"]),
     // Its tests choose the version of the Kubernetes API.
     ("zdd-testkit", &["--all-targets"]),
+    ("zdd-examples", &["--all-targets"]),
     (
         "zdd-shutdown",
         &[
@@ -85,7 +89,7 @@ fn all() -> Vec<Stage> {
             ..plain(
                 "tests",
                 "unit, integration and documentation tests",
-                vec![Call::cargo("test --workspace --no-fail-fast")],
+                vec![Call::cargo(&format!("test --workspace --no-fail-fast {ALL_EXAMPLES}"))],
             )
         },
     ];
@@ -94,7 +98,9 @@ fn all() -> Vec<Stage> {
         plain(
             "clippy",
             "no warnings in the workspace",
-            vec![Call::cargo("clippy --workspace --all-targets -- -D warnings")],
+            vec![Call::cargo(&format!(
+                "clippy --workspace --all-targets {ALL_EXAMPLES} -- -D warnings"
+            ))],
         ),
         plain("alone", "no warnings in each crate on its own", alone()),
         plain("kubernetes", "every version of the Kubernetes API compiles", api_versions()),
@@ -137,7 +143,9 @@ fn real_stages() -> [Stage; 4] {
 /// were, from the whole workspace, or everything below them would be built once more.
 fn real(name: &'static str, about: &'static str, cluster: Cluster, tests: &str) -> Stage {
     // One after the other: what they measure and break is the whole machine's.
-    let call = format!("test --workspace --no-fail-fast {tests} -- --ignored --test-threads=1");
+    let call = format!(
+        "test --workspace --no-fail-fast {ALL_EXAMPLES} {tests} -- --ignored --test-threads=1"
+    );
     Stage {
         name,
         about,
@@ -176,7 +184,7 @@ fn api_versions() -> Vec<Call> {
 
 fn documentation() -> Vec<Call> {
     let strict = |args| Call::cargo(args).env("RUSTDOCFLAGS", "-D warnings");
-    vec![strict("doc --workspace --no-deps")]
+    vec![strict(&format!("doc --workspace --no-deps {ALL_EXAMPLES}"))]
 }
 
 /// Runs of the fault harness with optimisation, as many as asked for: see CONTRIBUTING.md.

@@ -7,7 +7,8 @@
 //! closed.
 //!
 //! ```text
-//! graceful_server --database-url postgres://app@127.0.0.1/app --redis-url redis://127.0.0.1
+//! cargo run -p zdd-examples --features graceful-server --bin graceful_server -- \
+//!     --database-url postgres://app@127.0.0.1/app --redis-url redis://127.0.0.1
 //! curl -d coffee localhost:8080/orders
 //! kill -TERM $(pidof graceful_server)
 //! ```

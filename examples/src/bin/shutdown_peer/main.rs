@@ -1,9 +1,10 @@
-//! One server, five ways to end it: the process that `cargo xtask bench shutdown` measures.
+//! One server, some ways to end it: the process that `cargo xtask bench shutdown` measures.
 //!
 //! Ends with its stdin. Prints `listening ADDRESS` when it serves, and one JSON object when it has ended.
 #![expect(clippy::print_stdout, reason = "stdout is how it talks to the benchmark")]
 
 mod app;
+mod bare;
 mod ours;
 mod stock;
 
@@ -17,6 +18,7 @@ use app::App;
 use axum::Router;
 use clap::{Parser, ValueEnum};
 use tokio::runtime::Builder;
+use tower_http::metrics::InFlightRequestsLayer;
 use zdd_shutdown::{Report, Shutdown};
 
 #[derive(Debug, Parser)]
@@ -34,12 +36,20 @@ struct Args {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Peer {
+    /// tower-http's in-flight layer on `axum::serve`.
+    AxumInFlight,
     /// `axum::serve` with `with_graceful_shutdown`.
     AxumServe,
     /// axum-server with its handle, 30 s.
     AxumServer,
     /// A hyper-util accept loop with `GracefulShutdown`, as in its example.
     HyperUtil,
+    /// hyper without axum.
+    Bare,
+    /// tower-http's in-flight layer on hyper without axum.
+    BareInFlight,
+    /// The layer of zdd-shutdown on hyper without axum.
+    BareLayer,
     /// The serve loop of zdd-shutdown, with the settings of the environment.
     Zdd,
     /// The layer of zdd-shutdown on `axum::serve`.
@@ -52,7 +62,8 @@ fn main() -> anyhow::Result<ExitCode> {
     // Ours goes first, as its documentation asks for.
     let shutdown = match args.server {
         Peer::Zdd | Peer::ZddLayer => Some(Shutdown::install()?),
-        Peer::AxumServe | Peer::AxumServer | Peer::HyperUtil => None,
+        Peer::AxumInFlight | Peer::AxumServe | Peer::AxumServer => None,
+        Peer::HyperUtil | Peer::Bare | Peer::BareInFlight | Peer::BareLayer => None,
     };
     let runtime = Builder::new_multi_thread().worker_threads(args.threads).enable_all().build()?;
     let app = App::default();
@@ -86,6 +97,13 @@ async fn run(
         (Peer::ZddLayer, Some(shutdown)) => {
             return ours::layer(listener, router, shutdown).await.map(Some);
         }
+        (Peer::AxumInFlight, _) => {
+            let (layer, _counter) = InFlightRequestsLayer::pair();
+            stock::axum_serve(listener, router.layer(layer)).await?;
+        }
+        (Peer::Bare, _) => bare::plain(listener).await?,
+        (Peer::BareInFlight, _) => bare::in_flight(listener).await?,
+        (Peer::BareLayer, _) => bare::layer(listener).await?,
         (Peer::AxumServe, _) => stock::axum_serve(listener, router).await?,
         (Peer::AxumServer, _) => stock::axum_server(listener, router).await?,
         (Peer::HyperUtil, _) => stock::hyper_util(listener, router).await?,

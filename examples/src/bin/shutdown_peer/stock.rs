@@ -3,6 +3,9 @@
 use std::{net::TcpListener, time::Duration};
 
 use axum::Router;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::{conn::auto, graceful::GracefulShutdown},
@@ -10,8 +13,11 @@ use hyper_util::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::TaskTracker;
+use tower::Service;
 
 use crate::announce;
+
+type Boxed = Box<dyn std::error::Error + Send + Sync>;
 
 /// `axum::serve(..).with_graceful_shutdown(..)`.
 pub(crate) async fn axum_serve(listener: TcpListener, router: Router) -> anyhow::Result<()> {
@@ -42,7 +48,13 @@ pub(crate) async fn axum_server(listener: TcpListener, router: Router) -> anyhow
 }
 
 /// The accept loop of hyper-util's `server_graceful` example.
-pub(crate) async fn hyper_util(listener: TcpListener, router: Router) -> anyhow::Result<()> {
+pub(crate) async fn hyper_util<S, B>(listener: TcpListener, service: S) -> anyhow::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<Boxed>>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data: Send, Error: Into<Boxed>> + Send + 'static,
+{
     let mut term = signal(SignalKind::terminate())?;
     announce(&listener)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -53,7 +65,7 @@ pub(crate) async fn hyper_util(listener: TcpListener, router: Router) -> anyhow:
         tokio::select! {
             accepted = listener.accept() => {
                 let (stream, _) = accepted?;
-                let service = TowerToHyperService::new(router.clone());
+                let service = TowerToHyperService::new(service.clone());
                 let connection =
                     server.serve_connection_with_upgrades(TokioIo::new(stream), service);
                 let connection = graceful.watch(connection.into_owned());

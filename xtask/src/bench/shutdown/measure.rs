@@ -22,7 +22,7 @@ const HANG: Duration = Duration::from_secs(40);
 const AFTER: Duration = Duration::from_millis(300);
 
 /// How long a throughput is measured.
-const THROUGHPUT: Duration = Duration::from_secs(2);
+const THROUGHPUT: Duration = Duration::from_millis(1_000);
 
 /// What one shutdown cost.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -243,9 +243,9 @@ fn blocked(args: &Args) -> Scenario {
     }
 }
 
-/// The layer on the server that it is put on, and the serve loop in its place.
+/// The layer on hyper, with tower-http's beside it; then on axum, and the serve loop.
 fn throughput(args: &Args) -> Scenario {
-    let baseline = "axum-serve";
+    let baseline = "bare";
     Scenario {
         name: "throughput",
         what: "32 keep-alive connections, as fast as the server answers, nothing shut down"
@@ -255,7 +255,11 @@ fn throughput(args: &Args) -> Scenario {
         shutdowns: args.shutdowns.div_ceil(2),
         peers: vec![
             Peer::stock(baseline),
-            Peer { ours: true, ..Peer::zdd_layer() },
+            Peer::stock("bare-in-flight"),
+            Peer { ours: true, ..Peer::stock("bare-layer") },
+            Peer::stock("axum-serve"),
+            Peer::stock("axum-in-flight"),
+            Peer::zdd_layer(),
             Peer { ours: false, ..Peer::zdd() },
         ],
         threads: args.threads,

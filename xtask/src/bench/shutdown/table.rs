@@ -22,6 +22,10 @@ pub(crate) struct Row {
     rps: u64,
     /// Median processor time of the server per request, in microseconds.
     cpu_us: Option<f64>,
+    /// Median over the rounds of how much more that is than the baseline's in the same round, in percent.
+    cpu_over_baseline: Option<f64>,
+    #[serde(skip)]
+    cpu_of_rounds: Vec<f64>,
     lost: u64,
     lost_mean: f64,
     lost_max: u64,
@@ -70,6 +74,8 @@ impl Row {
             requests: results.iter().map(|one| one.requests).sum(),
             rps: (results.iter().map(|one| one.rps).sum::<f64>() / shutdowns.max(1) as f64) as u64,
             cpu_us: median(results.iter().filter_map(|one| one.cpu).collect()),
+            cpu_over_baseline: None,
+            cpu_of_rounds: results.iter().filter_map(|one| one.cpu).collect(),
             lost,
             lost_mean: lost as f64 / shutdowns.max(1) as f64,
             lost_max: results.iter().map(|one| one.lost).max().unwrap_or(0),
@@ -81,8 +87,14 @@ impl Row {
             bar: scenario.bar.text(),
             met: None,
         };
+        if let Bar::CostWithin { baseline, .. } = scenario.bar {
+            let mut same = others.iter().filter(|other| other.scenario == row.scenario);
+            row.cpu_over_baseline = same
+                .find(|other| other.server == baseline)
+                .and_then(|base| row.over(&base.cpu_of_rounds));
+        }
         let complete = shutdowns >= scenario.shutdowns_of(peer);
-        row.met = (peer.ours && complete).then(|| shutdowns > 0 && row.meets(scenario.bar, others));
+        row.met = (peer.ours && complete).then(|| shutdowns > 0 && row.meets(scenario.bar));
         row
     }
 
@@ -90,7 +102,21 @@ impl Row {
         format!("{} on {}", self.server, self.scenario)
     }
 
-    fn meets(&self, bar: Bar, others: &[Self]) -> bool {
+    /// Compares round by round, since the machine's own speed drifts.
+    fn over(&self, baseline: &[f64]) -> Option<f64> {
+        let rounds = self.cpu_of_rounds.iter().zip(baseline);
+        median(rounds.map(|(own, base)| (own / base - 1.0) * 100.0).collect())
+    }
+
+    fn cpu(&self) -> String {
+        match (self.cpu_us, self.cpu_over_baseline) {
+            (None, _) => "–".to_owned(),
+            (Some(cpu), None) => format!("{cpu:.2}"),
+            (Some(cpu), Some(over)) => format!("{cpu:.2} ({over:+.1} %)"),
+        }
+    }
+
+    fn meets(&self, bar: Bar) -> bool {
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         self.hung == 0
             && match bar {
@@ -100,12 +126,8 @@ impl Row {
                     self.exit_ms.min >= millis(deadline.saturating_sub(tolerance))
                         && self.exit_ms.max <= millis(deadline + tolerance)
                 }
-                Bar::CostWithin { baseline, percent } => {
-                    let base = others
-                        .iter()
-                        .find(|row| row.scenario == self.scenario && row.server == baseline);
-                    let ratio = base.and_then(|base| Some(self.cpu_us? / base.cpu_us?));
-                    ratio.is_some_and(|ratio| (ratio - 1.0) * 100.0 <= percent)
+                Bar::CostWithin { percent, .. } => {
+                    self.cpu_over_baseline.is_some_and(|over| over <= percent)
                 }
             }
     }
@@ -169,7 +191,7 @@ pub(crate) fn print(rows: &[Row], command: &str, json: bool) -> anyhow::Result<(
             row.shutdowns,
             row.requests,
             row.rps,
-            row.cpu_us.map_or("–".to_owned(), |cpu| format!("{cpu:.2}")),
+            row.cpu(),
             row.lost,
             row.lost_mean,
             row.lost_max,
