@@ -44,11 +44,21 @@ enum Sent {
     No,
 }
 
+/// How old the snapshot is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Seen {
+    /// It was read just now, consistently.
+    Now,
+    /// The rollout has waited since, or it comes from the watch, which may lag by any time.
+    Earlier,
+}
+
 struct Driver<'r> {
     rollout: &'r Rollout,
     epoch: Epoch,
     ledger: Ledger,
     snapshot: Arc<Snapshot>,
+    seen: Seen,
     tracker: Tracker,
     gates: Gates,
     phases: PhaseClock,
@@ -76,6 +86,7 @@ impl Rollout {
             epoch,
             ledger,
             snapshot: Arc::new(snapshot),
+            seen: Seen::Now,
             tracker: Tracker::new(now),
             gates,
             phases: PhaseClock::new("prepare", begun_at),
@@ -169,6 +180,9 @@ impl Driver<'_> {
                 self.finish(Outcome::RolledBack { reason }).await?;
             }
             (Decision::Finish, _) => self.finish(Outcome::Promoted).await?,
+            // A watch that lags shows neither progress nor recovery: only what was read just now
+            // is enough to turn back on, or to give up on.
+            (Decision::RollBack(_), _) if self.seen == Seen::Earlier => self.look().await?,
             (Decision::RollBack(last), Phase::RollingBack(reason)) => {
                 let remaining = vec![format!(
                     "the way back made no progress ({last}): bring {} to a healthy state",
@@ -191,7 +205,7 @@ impl Driver<'_> {
         let now = self.rollout.clock.now();
         if let Sent::Accepted { look_at } = self.sent {
             if now >= look_at {
-                self.snapshot = Arc::new(self.rollout.observe().await?);
+                self.look().await?;
                 self.sent = Sent::No;
                 return Ok(None);
             }
@@ -214,7 +228,7 @@ impl Driver<'_> {
                 self.tries += 1;
                 tokio::time::sleep(pause).await;
                 // What happened is looked up, never assumed.
-                self.snapshot = Arc::new(self.rollout.observe().await?);
+                self.look().await?;
             }
             Err(ClusterError::Fenced { .. }) => {
                 return Err(RolloutError::Lost { target: self.rollout.target.clone() });
@@ -287,6 +301,7 @@ impl Driver<'_> {
             self.phases.enter(&wait.phase, now);
             self.tell(ProgressKind::Phase { name: wait.phase.into_owned(), what: wait.what });
         }
+        self.seen = Seen::Earlier;
         self.gates.set(wait.gates, now);
         self.gates.start_due(&self.snapshot);
         let wake = wait.until.into_iter().chain(self.gates.wake_at()).min();
@@ -308,26 +323,14 @@ impl Driver<'_> {
         Ok(())
     }
 
-    /// Takes a snapshot from the watch, unless it is older than what was seen already.
+    /// Takes what the watch gives.
     async fn take(
         &mut self,
         item: Option<Result<Snapshot, ClusterError>>,
     ) -> Result<(), RolloutError> {
         match item {
             Some(Ok(snapshot)) => {
-                let generation = |snapshot: &Snapshot| {
-                    snapshot
-                        .workload
-                        .as_ref()
-                        .map(|workload| (workload.uid.clone(), workload.generation))
-                };
-                let stale = match (generation(&self.snapshot), generation(&snapshot)) {
-                    (Some((uid, seen)), Some((other, next))) => uid == other && next < seen,
-                    _ => false,
-                };
-                if !stale {
-                    self.snapshot = Arc::new(snapshot);
-                }
+                self.accept(snapshot);
                 Ok(())
             }
             Some(Err(error)) if error.is_retryable() => {
@@ -338,9 +341,32 @@ impl Driver<'_> {
             // A watch that ends is against its contract; looking once in a while beats hanging.
             None => {
                 tokio::time::sleep(VISIBLE_WITHIN).await;
-                self.snapshot = Arc::new(self.rollout.observe().await?);
+                self.look().await?;
                 Ok(())
             }
+        }
+    }
+
+    /// Reads what is there now.
+    async fn look(&mut self) -> Result<(), RolloutError> {
+        let snapshot = self.rollout.observe().await?;
+        self.accept(snapshot);
+        self.seen = Seen::Now;
+        Ok(())
+    }
+
+    /// Takes a snapshot in, unless it is older than what was seen already.
+    fn accept(&mut self, snapshot: Snapshot) {
+        let generation = |snapshot: &Snapshot| {
+            let workload = snapshot.workload.as_ref()?;
+            Some((workload.uid.clone(), workload.generation))
+        };
+        let older = match (generation(&self.snapshot), generation(&snapshot)) {
+            (Some((uid, seen)), Some((other, next))) => uid == other && next < seen,
+            _ => false,
+        };
+        if !older {
+            self.snapshot = Arc::new(snapshot);
         }
     }
 

@@ -1,7 +1,5 @@
 //! Leaves the target to whoever took it over, with nothing of ours left on it.
 
-use std::sync::Arc;
-
 use super::{Driver, superseder};
 use crate::cluster::Mark;
 use crate::error::RolloutError;
@@ -22,7 +20,7 @@ impl Driver<'_> {
             // consistent read can say that the target is gone.
             let seen = self.rollout.observe().await?;
             if superseder(self.ledger.state(), &seen).as_ref() != Some(&by) {
-                self.snapshot = Arc::new(seen);
+                self.accept(seen);
                 return Ok(());
             }
         }
@@ -41,7 +39,7 @@ impl Driver<'_> {
         let Some(pause) = self.rollout.retry.pause(self.tries) else { return Ok(false) };
         self.tries += 1;
         tokio::time::sleep(pause).await;
-        self.snapshot = Arc::new(self.rollout.observe().await?);
+        self.look().await?;
         Ok(true)
     }
 
