@@ -6,6 +6,7 @@
 )]
 
 mod bench;
+mod fidelity;
 mod test;
 mod tidy;
 mod workspace;
@@ -26,6 +27,8 @@ enum Command {
     /// Measures what the documentation claims.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Plays scripts against zdd-sim and a real control plane, and compares.
+    Fidelity(fidelity::Args),
     /// Runs everything that a change has to pass.
     Test(test::Args),
     /// Brings a real Kubernetes up and down.
@@ -41,6 +44,7 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     match Cli::parse().command {
         Command::Bench(bench) => bench.run().map(|()| ExitCode::SUCCESS),
+        Command::Fidelity(args) => fidelity::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Testbed(testbed) => Ok(testbed.run()),
         Command::Tidy => tidy::run(),

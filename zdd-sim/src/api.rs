@@ -284,12 +284,10 @@ impl ApiServer {
                 drop(store);
                 return Ok(page.reply(resource, view, now));
             }
-            (Verb::Create, _) => {
-                write::decode(body).and_then(|it| core.create(&mut store, &caller, call, it))
-            }
-            (Verb::Update, _) => {
-                write::decode(body).and_then(|it| core.replace(&mut store, &caller, call, it))
-            }
+            (Verb::Create, _) => write::decode_as(resource, body)
+                .and_then(|it| core.create(&mut store, &caller, call, it)),
+            (Verb::Update, _) => write::decode_as(resource, body)
+                .and_then(|it| core.replace(&mut store, &caller, call, it)),
             (Verb::Patch, _) => core.patch(&mut store, &caller, call, &parts.headers, body),
             (Verb::Delete, _) => return delete::one(&mut store, &caller, call, body),
             (Verb::DeleteCollection, _) => {

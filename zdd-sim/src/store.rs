@@ -166,6 +166,8 @@ impl Store {
     /// Runs writes that are checked and returned as if done, but leave no trace.
     pub fn dry_run<R>(&mut self, writes: impl FnOnce(&mut Self) -> R) -> R {
         let random = self.random.clone();
+        // What a rehearsal makes up is never seen again.
+        self.random = fastrand::Rng::with_seed(self.random.u64(..) ^ 1);
         self.dry = true;
         let result = writes(self);
         self.dry = false;
@@ -299,7 +301,8 @@ impl Store {
         let uid = self.uid();
         object["metadata"]["uid"] = uid.into();
         object["metadata"]["creationTimestamp"] = self.clock.stamp().into();
-        if object.get("spec").is_some() {
+        let has_spec = object.get("spec").is_some() || is_slice(collection);
+        if has_generation(collection) && has_spec {
             object["metadata"]["generation"] = 1.into();
         }
         complete(&mut object);
@@ -339,13 +342,16 @@ impl Store {
         match part {
             Part::Main => {
                 keep(&mut object, &old, "status");
-                if counts_generation(collection, &object, &old) {
+                if has_generation(collection) && counts_generation(collection, &object, &old) {
                     object["metadata"]["generation"] = (old.generation() + 1).into();
                 }
             }
             Part::Status => {
                 keep(&mut object, &old, "spec");
-                keep(&mut object["metadata"], &old["metadata"], "labels");
+                // pkg/registry/apps/deployment/strategy.go; other kinds let their labels be set.
+                if collection == &Collection::DEPLOYMENTS {
+                    keep(&mut object["metadata"], &old["metadata"], "labels");
+                }
             }
         }
         if object == *old {
@@ -354,7 +360,10 @@ impl Store {
         // A pod in its grace period stays until the kubelet lets go of it.
         let no_grace = object.int("/metadata/deletionGracePeriodSeconds") == Some(0);
         if object.is_terminating() && !is_held(collection, &object) && no_grace {
-            return Ok(self.write(actor, collection, place, None, Some(old)));
+            self.write(actor, collection, place, None, Some(old));
+            // Watchers see it as it was; who took the last finalizer off sees what was written.
+            drop_empty(&mut object["metadata"]);
+            return Ok(Arc::new(object));
         }
         Ok(self.write(actor, collection, place, Some(object), Some(old)))
     }
@@ -455,6 +464,7 @@ impl Store {
             (None, None) => (Change::Deleted, json!({"metadata": {}})),
         };
         object["metadata"]["resourceVersion"] = self.revision.to_string().into();
+        drop_empty(&mut object["metadata"]);
         let object = Arc::new(object);
         if change == Change::Deleted {
             all.remove(&place);
@@ -492,6 +502,21 @@ impl Store {
     }
 }
 
+/// What is empty in metadata is not written, as by Go's `omitempty`.
+fn drop_empty(metadata: &mut Value) {
+    let Some(map) = metadata.as_object_mut() else { return };
+    for key in ["annotations", "finalizers", "labels", "ownerReferences"] {
+        let empty = map.get(key).is_some_and(|value| match value {
+            Value::Array(list) => list.is_empty(),
+            Value::Object(map) => map.is_empty(),
+            _ => false,
+        });
+        if empty {
+            map.remove(key);
+        }
+    }
+}
+
 fn place(object: &Value) -> Place {
     (object.namespace().to_owned(), object.name().to_owned())
 }
@@ -507,6 +532,7 @@ fn check(
     {
         return Err(StoreError::UidMismatch {
             collection: collection.clone(),
+            namespace: old.namespace().to_owned(),
             name: old.name().to_owned(),
             wanted: wanted.to_owned(),
             found: old.uid().to_owned(),
@@ -533,8 +559,33 @@ fn keep(object: &mut Value, old: &Value, key: &str) {
     }
 }
 
+/// Some older kinds have a spec and count no generations of it.
+fn has_generation(collection: &Collection) -> bool {
+    !matches!(
+        collection.as_str(),
+        "leases.coordination.k8s.io"
+            | "limitranges"
+            | "namespaces"
+            | "nodes"
+            | "persistentvolumeclaims"
+            | "resourcequotas"
+            | "services"
+    )
+}
+
+fn is_slice(collection: &Collection) -> bool {
+    collection == &Collection::ENDPOINT_SLICES
+}
+
 /// Deployments count annotation changes too (pkg/registry/apps/deployment/strategy.go).
 fn counts_generation(collection: &Collection, new: &Value, old: &Value) -> bool {
+    if is_slice(collection) {
+        // pkg/registry/discovery/endpointslice/strategy.go
+        let differs = |key: &str| new.get(key) != old.get(key);
+        return differs("endpoints")
+            || differs("ports")
+            || new["metadata"].get("labels") != old["metadata"].get("labels");
+    }
     new.get("spec") != old.get("spec")
         || (collection == &Collection::DEPLOYMENTS
             && new["metadata"].get("annotations") != old["metadata"].get("annotations"))

@@ -3,6 +3,7 @@
 //! Clients and controllers go through the same chain: the pods that a quota refuses are refused
 //! to the ReplicaSet controller, long after the Deployment was accepted.
 
+mod pod;
 mod quantity;
 mod quota;
 
@@ -63,6 +64,9 @@ impl AdmissionChain {
         collection: &Collection,
         object: &mut Value,
     ) -> Result<(), ApiStatus> {
+        if collection == &Collection::PODS {
+            pod::admit(store, object)?;
+        }
         for link in self.links().iter() {
             let refused = |message| ApiStatus::new(StatusCode::FORBIDDEN, "Forbidden", message);
             link.admit(store, collection, object).map_err(refused)?;

@@ -100,7 +100,7 @@ pub(crate) fn first(writer: &Writer<'_>, config: &Value) -> Result<Value, ApiSta
 
 /// # Errors
 /// 422 or 400 for what an apply request must and must not say.
-pub(crate) fn check(writer: &Writer<'_>, named: bool, config: &Value) -> Result<(), ApiStatus> {
+pub(crate) fn check(named: bool, config: &Value) -> Result<(), ApiStatus> {
     if !named {
         let errors = [FieldError::required("fieldManager", "is required for apply patch")];
         return Err(ApiStatus::invalid_kind("meta.k8s.io", "PatchOptions", "", &errors));
@@ -110,9 +110,12 @@ pub(crate) fn check(writer: &Writer<'_>, named: bool, config: &Value) -> Result<
     }
     let typed = |key: &str| config[key].as_str().is_some_and(|text| !text.is_empty());
     if !(typed("apiVersion") && typed("kind")) {
+        let text = |key: &str| config[key].as_str().unwrap_or_default();
+        let (group, version) =
+            text("apiVersion").split_once('/').unwrap_or(("", text("apiVersion")));
         return Err(ApiStatus::bad_request(format!(
-            "error decoding YAML: Object 'Kind' or 'apiVersion' is missing for {}",
-            writer.call.name()
+            "invalid object type: {group}/{version}, Kind={}",
+            text("kind")
         )));
     }
     Ok(())
@@ -189,7 +192,7 @@ fn shown(manager: &Manager) -> String {
     }
     match manager.operation {
         Operation::Apply => text,
-        Operation::Update => format!("{text} using {} at {}", manager.api_version, manager.time),
+        Operation::Update => format!("{text} using {}", manager.api_version),
     }
 }
 

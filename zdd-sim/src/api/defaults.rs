@@ -34,6 +34,11 @@ pub(crate) fn complete(resource: &Resource, object: &mut Value) {
     }
 }
 
+/// Completes a pod, also one that a controller makes.
+pub(crate) fn complete_pod(object: &mut Value) {
+    pod::complete(object);
+}
+
 /// Adds the empty status with which the objects of a kind begin.
 pub(crate) fn first_status(resource: &Resource, object: &mut Value) {
     if resource.is_custom() || !resource.has_status() {

@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use super::Caller;
 use super::read;
 use super::reply::{Reply, json as reply_json};
-use super::request::{Call, propagation};
-use super::status::ApiStatus;
+use super::request::{Call, POLICIES, propagation};
+use super::status::{ApiStatus, FieldError};
 use super::table::View;
 use super::write::run;
+use crate::collection::Collection;
 use crate::object::Object;
 use crate::store::{Deletion, Propagation, Store};
 
@@ -19,7 +20,7 @@ use crate::store::{Deletion, Propagation, Store};
 struct Options {
     deletion: Deletion,
     revision_text: Option<String>,
-    /// Dependents were asked to go before the owner.
+    /// Dependents were asked to go before the owner, in the old way.
     waits: bool,
     dry: bool,
 }
@@ -51,6 +52,21 @@ pub(crate) fn one(
         stored.is_some() && (!call.query.is_dry() || after.uid() == old.uid())
     };
     let code = if remains && options.waits { StatusCode::ACCEPTED } else { StatusCode::OK };
+    if !remains && resource.collection() == &Collection::PODS {
+        // It had no time left to end in, and says so though nobody can see it any more.
+        let mut gone = (*after).clone();
+        let metadata = &mut gone["metadata"];
+        metadata["deletionGracePeriodSeconds"] = 0.into();
+        if metadata.get("deletionTimestamp").is_none() {
+            metadata["deletionTimestamp"] = store.clock().stamp().into();
+        }
+        return Ok(read::reply(
+            code,
+            resource,
+            &Arc::new(gone),
+            (View::Whole, store.clock().now()),
+        ));
+    }
     if remains || resource.returns_deleted() {
         return Ok(read::reply(code, resource, &after, (View::Whole, store.clock().now())));
     }
@@ -87,6 +103,7 @@ impl Options {
             })?
         };
         let query = &call.query;
+        check_policy(&options)?;
         let asked = options.text("/propagationPolicy").and_then(propagation).or(query.propagation);
         let orphan = options["orphanDependents"].as_bool();
         let asked = asked.or(match orphan {
@@ -102,7 +119,8 @@ impl Options {
             propagation: asked.unwrap_or_default(),
         };
         let dry = options["dryRun"].as_array().is_some_and(|all| !all.is_empty());
-        let waits = asked == Some(Propagation::Foreground) || orphan == Some(false);
+        // Who asks in the newer way, by a policy, is not told that the object still waits.
+        let waits = orphan == Some(false);
         Ok(Self { deletion, revision_text, waits, dry })
     }
 
@@ -111,7 +129,7 @@ impl Options {
         let (kind, group) = (call.resource.kind(), call.resource.group());
         let refuse = |why: String| {
             let of = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
-            Err(ApiStatus::conflict(&crate::collection::Collection::new(of), call.name(), why))
+            Err(ApiStatus::conflict(&Collection::new(of), call.name(), why))
         };
         if let Some(wanted) = &self.deletion.uid
             && wanted != old.uid()
@@ -133,6 +151,26 @@ impl Options {
         }
         Ok(())
     }
+}
+
+/// Refuses a propagation that is none, or that is asked for in two ways.
+fn check_policy(options: &Value) -> Result<(), ApiStatus> {
+    let Some(policy) = options.get("propagationPolicy").filter(|policy| !policy.is_null()) else {
+        return Ok(());
+    };
+    let field = "propagationPolicy";
+    let mut errors = Vec::new();
+    if options["orphanDependents"].is_boolean() {
+        let why = "orphanDependents and deletionPropagation cannot be both set";
+        errors.push(FieldError::invalid(field, policy, why));
+    }
+    if policy.as_str().and_then(propagation).is_none() {
+        errors.push(FieldError::not_supported(field, policy, &POLICIES));
+    }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(ApiStatus::invalid_kind("meta.k8s.io", "DeleteOptions", "", &errors))
 }
 
 fn success(call: &Call, old: &Arc<Value>) -> Value {

@@ -72,9 +72,18 @@ pub(crate) fn answer(
         }
         ["api", version] => list(resources, "", version)?,
         ["apis", group, version] => list(resources, group, version)?,
-        _ => return Err(ApiStatus::unknown_resource()),
+        _ => return Ok(nothing()),
     };
     Ok(reply_json(StatusCode::OK, &document))
+}
+
+/// What is said by the front, which knows no groups and no `Status`.
+fn nothing() -> Reply {
+    let mut reply = http::Response::new(ApiBody::whole("404 page not found\n"));
+    *reply.status_mut() = StatusCode::NOT_FOUND;
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    reply.headers_mut().insert(CONTENT_TYPE, text);
+    reply
 }
 
 fn version() -> Value {

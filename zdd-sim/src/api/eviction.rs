@@ -11,6 +11,7 @@ use super::request::Call;
 use super::status::{ApiStatus, Cause, Details};
 use super::write::{decode, run};
 use crate::collection::Collection;
+use crate::controller::meta::replace_condition;
 use crate::object::Object;
 use crate::store::{Deletion, Part, Store};
 
@@ -58,6 +59,15 @@ pub(crate) fn bind(
         let place = (pod.namespace(), pod.name());
         store.modify(&caller.actor, &Collection::PODS, Part::Main, place, |pod| {
             pod["spec"]["nodeName"] = node.into();
+        })?;
+        let condition = json!({
+            "type": "PodScheduled",
+            "status": "True",
+            "lastProbeTime": null,
+            "lastTransitionTime": store.clock().stamp(),
+        });
+        store.modify(&caller.actor, &Collection::PODS, Part::Status, place, |pod| {
+            replace_condition(&mut pod["status"], condition);
         })
     })
     .map_err(|error| ApiStatus::from_store(&call.resource, error))?;

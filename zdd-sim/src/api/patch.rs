@@ -17,11 +17,6 @@ pub(crate) enum PatchKind {
     Strategic,
 }
 
-const ALL: &str = "application/json-patch+json, application/merge-patch+json, \
-    application/strategic-merge-patch+json, application/apply-patch+yaml";
-const CUSTOM: &str = "application/json-patch+json, application/merge-patch+json, \
-    application/apply-patch+yaml";
-
 impl PatchKind {
     /// # Errors
     /// 415 when the resource does not take patches of this type.
@@ -37,8 +32,7 @@ impl PatchKind {
             "application/apply-patch+yaml" => Some(Self::Apply),
             _ => None,
         };
-        let accepted = if resource.is_custom() { CUSTOM } else { ALL };
-        known.ok_or_else(|| ApiStatus::unsupported_media(accepted))
+        known.ok_or_else(ApiStatus::unsupported_patch)
     }
 
     /// Changes `object` as the patch says; apply is not a patch in this sense.
@@ -63,15 +57,32 @@ impl PatchKind {
 }
 
 fn change_json(object: &mut Value, patch: Value) -> Result<(), ApiStatus> {
-    let operations: json_patch::Patch = serde_json::from_value(patch)
-        .map_err(|error| ApiStatus::bad_request(format!("error decoding patch: {error}")))?;
-    json_patch::patch(object, &operations)
-        .map_err(|_| ApiStatus::generic(http::StatusCode::UNPROCESSABLE_ENTITY))
+    if !patch.is_array() {
+        return Err(wrong_type(&patch, "[]handlers.jsonPatchOp"));
+    }
+    // What is no operation is found when it is done, as what does not fit the object is.
+    let unfit = || ApiStatus::generic(http::StatusCode::UNPROCESSABLE_ENTITY);
+    let operations: json_patch::Patch = serde_json::from_value(patch).map_err(|_| unfit())?;
+    json_patch::patch(object, &operations).map_err(|_| unfit())
 }
 
 fn require_map(patch: &Value) -> Result<(), ApiStatus> {
     if patch.is_object() {
         return Ok(());
     }
-    Err(ApiStatus::bad_request("error decoding patch: a merge patch must be an object"))
+    Err(wrong_type(patch, "map[string]interface {}"))
+}
+
+fn wrong_type(patch: &Value, wanted: &str) -> ApiStatus {
+    let found = match patch {
+        Value::Array(_) => "array",
+        Value::Bool(_) => "bool",
+        Value::Null => "null",
+        Value::Number(_) => "number",
+        Value::Object(_) => "object",
+        Value::String(_) => "string",
+    };
+    ApiStatus::bad_request(format!(
+        "error decoding patch: json: cannot unmarshal {found} into Go value of type {wanted}"
+    ))
 }

@@ -67,6 +67,10 @@ pub(crate) fn list(store: &Store, call: &Call, as_of: Option<u64>) -> Result<Pag
     let query = &call.query;
     let selector = Selector::parse(&call.resource, &query.label_selector, &query.field_selector)?;
     let token = Token::decode(&query.continue_token)?;
+    if token.is_some() && !matches!(query.resource_version.as_str(), "" | "0") {
+        let why = "specifying resource version is not allowed when using continue";
+        return Err(ApiStatus::bad_request(why));
+    }
     let past = as_of.filter(|_| query.continue_token.is_empty());
     let at = match &token {
         Some(token) => (token.rv > 0).then_some(token.rv),
@@ -149,19 +153,40 @@ impl Token {
         }
         let bytes = URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
         serde_json::from_slice(&bytes).map(Some).map_err(|_| {
-            ApiStatus::bad_request("continue key is not valid: illegal base64 data or format")
+            let why = match bytes.first() {
+                Some(byte @ b' '..=b'~') => format!("'{}'", char::from(*byte)),
+                Some(byte) => format!("'\\u{byte:04x}'"),
+                None => "''".to_owned(),
+            };
+            ApiStatus::bad_request(format!(
+                "invalid continue token: continue key is not valid: invalid character {why} \
+                 looking for beginning of value"
+            ))
         })
     }
 }
 
 /// The revision that a query names, 0 for none.
 pub(crate) fn revision(query: &Query) -> Result<u64, ApiStatus> {
-    if query.resource_version.is_empty() {
+    parse_revision(query)
+        .map_err(|why| ApiStatus::bad_request(format!("invalid resource version: {why}")))
+}
+
+/// The same for a watch, which hands the error through as it is.
+pub(crate) fn revision_of_watch(query: &Query) -> Result<u64, ApiStatus> {
+    parse_revision(query).map_err(|why| ApiStatus::new(StatusCode::INTERNAL_SERVER_ERROR, "", why))
+}
+
+fn parse_revision(query: &Query) -> Result<u64, String> {
+    let text = query.resource_version.as_str();
+    if text.is_empty() {
         return Ok(0);
     }
-    query.resource_version.parse().map_err(|_| {
-        let text = query.resource_version.as_str();
-        ApiStatus::bad_request(format!("Invalid value: \"{text}\": invalid resource version"))
+    text.parse().map_err(|_| {
+        format!(
+            "resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": \
+             invalid syntax"
+        )
     })
 }
 

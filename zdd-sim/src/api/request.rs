@@ -172,20 +172,26 @@ impl Query {
             Verb::Delete | Verb::DeleteCollection => "DeleteOptions",
             Verb::Get | Verb::List | Verb::Watch => return Ok(()),
         };
-        let unknown = self.dry_run.iter().find(|text| *text != "All");
-        if let Some(text) = unknown {
-            let errors = [FieldError::not_supported("dryRun", &text.as_str().into(), &["All"])];
-            return Err(ApiStatus::invalid_kind("meta.k8s.io", options, "", &errors));
+        let refuse = |error| Err(ApiStatus::invalid_kind("meta.k8s.io", options, "", &[error]));
+        if self.dry_run.iter().any(|text| text != "All") {
+            let found = self.dry_run.as_slice().into();
+            return refuse(FieldError::not_supported("dryRun", &found, &["All"]));
+        }
+        let known = ["", "Ignore", "Strict", "Warn"];
+        if !known.contains(&self.field_validation.as_str()) {
+            let found = self.field_validation.as_str().into();
+            return refuse(FieldError::not_supported("fieldValidation", &found, &known));
         }
         if let (None, Some(text)) = (self.propagation, &self.propagation_text) {
-            let known = ["Background", "Foreground", "Orphan", "nil"];
-            let errors =
-                [FieldError::not_supported("propagationPolicy", &text.as_str().into(), &known)];
-            return Err(ApiStatus::invalid_kind("meta.k8s.io", options, "", &errors));
+            let found = text.as_str().into();
+            return refuse(FieldError::not_supported("propagationPolicy", &found, &POLICIES));
         }
         Ok(())
     }
 }
+
+/// The policies of deletions, in the order in which a refusal lists them.
+pub(crate) const POLICIES: [&str; 4] = ["Foreground", "Background", "Orphan", "nil"];
 
 pub(crate) fn propagation(text: &str) -> Option<Propagation> {
     match text {
@@ -219,6 +225,9 @@ pub(crate) fn route(
         ["apis", group, version, rest @ ..] if !rest.is_empty() => (*group, *version, rest),
         _ => return Ok(Route::Document(path.to_owned())),
     };
+    if !resources.iter().any(|resource| resource.group() == group) {
+        return Ok(Route::Document(path.to_owned()));
+    }
     let target = Target::parse(rest);
     let resource =
         resources.find(group, version, target.plural).ok_or_else(ApiStatus::unknown_resource)?;

@@ -243,6 +243,17 @@ impl Resource {
         self.schema.as_deref()
     }
 
+    /// Where the objects lie in etcd, which some refusals tell.
+    pub(crate) fn folder(&self) -> Cow<'_, str> {
+        match self.plural() {
+            plural if self.custom => Cow::Owned(format!("{}/{plural}", self.group)),
+            "endpoints" => "services/endpoints".into(),
+            "nodes" => "minions".into(),
+            "services" => "services/specs".into(),
+            plural => plural.into(),
+        }
+    }
+
     pub(crate) fn guards_put(&self) -> bool {
         self.rules.guarded_put
     }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::resource::Resource;
 use super::status::ApiStatus;
+use super::validate::{NAME_PART, is_word};
 use crate::object::Object;
 
 /// Which objects of a collection are asked for.
@@ -100,17 +101,39 @@ fn label_test(text: &str) -> Result<(String, Test), ApiStatus> {
             _ => Err(bad("expected: in, notin")),
         };
     }
-    if let Some(test) = equality(text) {
-        return Ok(test);
+    if let Some((key, test)) = equality(text) {
+        check_key(&key)?;
+        return Ok((key, test));
     }
     let (key, test) = match text.strip_prefix('!') {
         Some(key) => (key.trim(), Test::Absent),
         None => (text, Test::Present),
     };
-    if key.is_empty() || key.contains(char::is_whitespace) {
-        return Err(bad("found a key that is none"));
+    match key.split_whitespace().collect::<Vec<_>>().as_slice() {
+        [_] => {}
+        [_, "in" | "notin", found, ..] => {
+            return Err(wrong(&format!("found '{found}' expected: '('")));
+        }
+        [_, found, ..] => {
+            let known = "in, notin, =, ==, !=, gt, lt";
+            return Err(wrong(&format!("found '{found}', expected: {known}")));
+        }
+        [] => return Err(wrong("found '', expected: identifier")),
     }
+    check_key(key)?;
     Ok((key.to_owned(), test))
+}
+
+fn wrong(why: &str) -> ApiStatus {
+    ApiStatus::bad_request(format!("unable to parse requirement: {why}"))
+}
+
+fn check_key(key: &str) -> Result<(), ApiStatus> {
+    let name = key.rsplit('/').next().unwrap_or_default();
+    if is_word(name) {
+        return Ok(());
+    }
+    Err(wrong(&format!("<nil>: Invalid value: \"{key}\": {NAME_PART}")))
 }
 
 fn field_test(text: &str) -> Result<(String, Test), ApiStatus> {

@@ -264,6 +264,16 @@ impl ApiStatus {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
     }
 
+    /// 415: the patch is of a kind that this resource does not take.
+    #[must_use]
+    pub fn unsupported_patch() -> Self {
+        let message = "415: Unsupported Media Type";
+        let code = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        let mut status = Self::new(code, "UnsupportedMediaType", message);
+        status.details = Some(Box::default());
+        status
+    }
+
     /// 422: the object breaks rules of its kind.
     #[must_use]
     pub fn invalid(resource: &Resource, name: &str, errors: &[FieldError]) -> Self {
@@ -305,16 +315,19 @@ impl ApiStatus {
             StoreError::AlreadyExists { name, .. } => Self::already_exists(of, &name),
             StoreError::Conflict { name, .. } => Self::modified(of, &name),
             StoreError::NotFound { name, .. } => Self::not_found(of, &name),
-            StoreError::UidMismatch { name, wanted, found, .. } => Self::conflict(
-                of,
-                &name,
-                format_args!(
-                    "StorageError: invalid object, Code: 4, Key: /registry/{}/{name}, \
-                     ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in \
-                     precondition: {wanted}, UID in object meta: {found}",
-                    of.plural()
-                ),
-            ),
+            StoreError::UidMismatch { namespace, name, wanted, found, .. } => {
+                let place = if namespace.is_empty() { namespace } else { namespace + "/" };
+                let folder = resource.folder();
+                Self::conflict(
+                    of,
+                    &name,
+                    format_args!(
+                        "StorageError: invalid object, Code: 4, Key: /registry/{folder}/{place}{name}, \
+                         ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in \
+                         precondition: {wanted}, UID in object meta: {found}"
+                    ),
+                )
+            }
         }
     }
 

@@ -135,6 +135,7 @@ fn merge_items(
         *items = kept.cloned().map(without_directive).collect();
         return Ok(());
     }
+    let before: Vec<Value> = items.iter().filter_map(|item| item.get(key)).cloned().collect();
     for change in patch {
         let Some(id) = change.get(key) else {
             let why = format!("map: {change} does not contain declared merge key: {key}");
@@ -153,7 +154,31 @@ fn merge_items(
             }
         }
     }
+    interleave(items, patch, &before, key);
     Ok(())
+}
+
+/// Brings the items into the server's order: those of the patch in the patch's order, and each
+/// other one before the first of these that was behind it. So what a patch adds comes first.
+fn interleave(items: &mut Vec<Value>, patch: &[Value], before: &[Value], key: &str) {
+    let place = |list: &[Value], item: &Value| {
+        let id = item.get(key);
+        list.iter().position(|other| Some(other) == id)
+    };
+    let wanted: Vec<Value> = patch.iter().filter_map(|item| item.get(key)).cloned().collect();
+    let (mut patched, others): (Vec<Value>, Vec<Value>) =
+        items.drain(..).partition(|item| place(&wanted, item).is_some());
+    patched.sort_by_key(|item| place(&wanted, item));
+    let mut others = others.into_iter().peekable();
+    for item in patched {
+        let behind = place(before, &item);
+        let is_before = |other: &Value| behind.is_some_and(|at| place(before, other) < Some(at));
+        while let Some(other) = others.next_if(is_before) {
+            items.push(other);
+        }
+        items.push(item);
+    }
+    items.extend(others);
 }
 
 fn without_directive(mut item: Value) -> Value {

@@ -10,6 +10,8 @@ mod workload;
 
 use serde_json::Value;
 
+pub(crate) use meta::{NAME_PART, is_word};
+
 use super::resource::Resource;
 use super::status::{ApiStatus, FieldError};
 use super::structural;
@@ -29,6 +31,8 @@ pub(crate) fn check(
         meta::name(resource, object, &mut errors);
     }
     meta::labels(&object["metadata"]["labels"], "metadata.labels", &mut errors);
+    meta::owners(&object["metadata"]["ownerReferences"], &mut errors);
+    meta::finalizers(resource, object, old, &mut errors);
     if let Some(schema) = resource.schema() {
         structural::check(schema, object, "", &mut errors.0);
     } else if !resource.is_custom() {

@@ -76,7 +76,7 @@ pub(crate) fn start(
         let field = format!("metadata.name={name}");
         selector = Selector::parse(&call.resource, &query.label_selector, &field)?;
     }
-    let asked = read::revision(query)?;
+    let asked = read::revision_of_watch(query)?;
     let mut guard = lock(store);
     let now = Instant::now();
     let mut watch = Watch {
@@ -140,7 +140,10 @@ fn check(query: &Query) -> Result<(), ApiStatus> {
             "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
         ),
     };
-    let errors = [FieldError::forbidden(field, why)];
+    let mut errors = vec![FieldError::forbidden(field, why)];
+    if query.send_initial_events.is_some() && !mode.is_empty() {
+        errors.push(FieldError::not_supported(field, &mode.into(), &["NotOlderThan"]));
+    }
     Err(ApiStatus::invalid_kind("meta.k8s.io", "ListOptions", "", &errors))
 }
 

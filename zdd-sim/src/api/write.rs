@@ -106,6 +106,12 @@ impl Core {
         mut object: Value,
     ) -> Result<Written, ApiStatus> {
         let resource = &call.resource;
+        if object["metadata"]["name"].as_str().is_none_or(str::is_empty) {
+            return Err(ApiStatus::bad_request(format!(
+                "the name of the object ({} based on URL) was undeterminable: name must be provided",
+                call.name()
+            )));
+        }
         identify(call, &mut object)?;
         absorb(resource, &mut object);
         let Some(old) = store.get(resource.collection(), &call.namespace, call.name()) else {
@@ -128,6 +134,7 @@ impl Core {
             let plural = resource.plural();
             return Err(ApiStatus::invalid_kind(resource.group(), plural, call.name(), &errors));
         }
+        check_uid(resource, &old, &object)?;
         overwrite(store, caller, call, &old, object, Tracking::Update)
     }
 
@@ -142,7 +149,11 @@ impl Core {
     ) -> Result<Written, ApiStatus> {
         let resource = &call.resource;
         let kind = PatchKind::of(resource, headers)?;
-        let patch = decode(body)?;
+        if kind != PatchKind::Apply && call.query.force.is_some() {
+            let error = FieldError::forbidden("force", "may not be specified for non-apply patch");
+            return Err(ApiStatus::invalid_kind("meta.k8s.io", "PatchOptions", "", &[error]));
+        }
+        let patch = decode_as(resource, body)?;
         if kind == PatchKind::Apply {
             return self.apply(store, caller, call, patch);
         }
@@ -170,7 +181,7 @@ impl Core {
         let old = store.get(resource.collection(), &call.namespace, call.name()).cloned();
         let mut object = {
             let writer = writer(store, caller, call);
-            apply::check(&writer, !call.query.field_manager.is_empty(), &config)?;
+            apply::check(!call.query.field_manager.is_empty(), &config)?;
             identify(call, &mut config)?;
             fit(call, &mut config)?;
             match &old {
@@ -284,6 +295,24 @@ pub(crate) fn decode(body: &[u8]) -> Result<Value, ApiStatus> {
     })
 }
 
+/// Reads the JSON body of an object.
+pub(crate) fn decode_as(resource: &Resource, body: &[u8]) -> Result<Value, ApiStatus> {
+    serde_json::from_slice(body).map_err(|error| {
+        let why = if error.is_eof() {
+            "unexpected end of JSON input".to_owned()
+        } else {
+            error.to_string()
+        };
+        let text = String::from_utf8_lossy(body);
+        let text = if text.is_empty() { "<empty>" } else { &*text };
+        let kind = resource.kind();
+        ApiStatus::bad_request(format!(
+            "the object provided is unrecognized (must be of type {kind}): couldn't get \
+             version/kind; json parse error: {why} ({text})"
+        ))
+    })
+}
+
 /// Checks kind, namespace and name of a body against the path, and completes them.
 fn identify(call: &Call, object: &mut Value) -> Result<(), ApiStatus> {
     let resource = &call.resource;
@@ -331,10 +360,12 @@ fn check_type(resource: &Resource, object: &mut Value) -> Result<(), ApiStatus> 
     }
     match object["kind"].as_str() {
         Some(found) if !found.is_empty() && found != resource.kind() => {
-            let kind = resource.kind();
+            let (kind, version) = (resource.kind(), resource.version());
+            let group = if resource.group().is_empty() { "core" } else { resource.group() };
+            let package = group.split('.').next().unwrap_or_default();
             return Err(ApiStatus::bad_request(format!(
-                "{found} in version \"{version}\" cannot be handled as a {kind}",
-                version = resource.version()
+                "{found} in version \"{version}\" cannot be handled as a {kind}: converting \
+                 ({version}.{found}) to ({package}.{kind}): unknown conversion"
             )));
         }
         _ => {}
@@ -393,18 +424,34 @@ fn clear_system_fields(resource: &Resource, object: &mut Value) {
 
 /// Checks revision and uid before anything else about the new object is looked at.
 fn check_preconditions(resource: &Resource, old: &Value, object: &Value) -> Result<(), ApiStatus> {
+    check_version(resource, old, object)?;
+    // A replacement that names another uid was refused before; a patch would change it.
+    if object.uid().is_empty() || object.uid() == old.uid() {
+        return Ok(());
+    }
+    let error =
+        FieldError::invalid("metadata.uid", &object["metadata"]["uid"], "field is immutable");
+    Err(ApiStatus::invalid(resource, old.name(), &[error]))
+}
+
+/// Refuses a replacement of another object of the same name.
+fn check_uid(resource: &Resource, old: &Value, object: &Value) -> Result<(), ApiStatus> {
+    if object.uid().is_empty() || object.uid() == old.uid() {
+        return Ok(());
+    }
+    let error = StoreError::UidMismatch {
+        collection: resource.collection().clone(),
+        namespace: old.namespace().to_owned(),
+        name: old.name().to_owned(),
+        wanted: object.uid().to_owned(),
+        found: old.uid().to_owned(),
+    };
+    Err(ApiStatus::from_store(resource, error))
+}
+
+fn check_version(resource: &Resource, old: &Value, object: &Value) -> Result<(), ApiStatus> {
     let value = &object["metadata"]["resourceVersion"];
     let text = value.as_str().unwrap_or_default();
-    let uid = object.uid();
-    if !uid.is_empty() && uid != old.uid() {
-        let error = StoreError::UidMismatch {
-            collection: resource.collection().clone(),
-            name: old.name().to_owned(),
-            wanted: uid.to_owned(),
-            found: old.uid().to_owned(),
-        };
-        return Err(ApiStatus::from_store(resource, error));
-    }
     match text.parse::<u64>() {
         Err(_) if text.is_empty() => Ok(()),
         Ok(seen) if seen == 0 || seen == old.revision() => Ok(()),

@@ -140,7 +140,7 @@ impl Plan {
         if wanted.is_empty() {
             // A Service without endpoints has one empty slice, so that its readers see that it
             // is known.
-            plan.create.push((json!([]), Vec::new()));
+            plan.create.push((Value::Null, Vec::new()));
         }
         for (ports, group) in &mut wanted {
             let slices = existing.remove(ports).unwrap_or_default();
@@ -206,15 +206,16 @@ impl Plan {
                     "ownerReferences": [controller_ref(service, "v1", "Service")],
                 },
                 "addressType": "IPv4",
-                "endpoints": endpoints,
+                "endpoints": list(endpoints),
                 "ports": ports,
             });
             // A quota on slices would show in Events only; there is none here.
             let _refused = ctx.create(&Collection::ENDPOINT_SLICES, slice);
         }
         for (slice, ports, endpoints) in self.update {
+            let endpoints = list(endpoints);
             if slice["ports"] == ports
-                && slice["endpoints"].as_array().is_some_and(|old| *old == endpoints)
+                && slice["endpoints"] == endpoints
                 && slice["metadata"]["labels"] == labels
             {
                 continue;
@@ -222,7 +223,7 @@ impl Plan {
             let stamp = ctx.stamp();
             let _gone = ctx.edit(&Collection::ENDPOINT_SLICES, Part::Main, &slice, |slice| {
                 slice["ports"] = ports;
-                slice["endpoints"] = endpoints.into();
+                slice["endpoints"] = endpoints;
                 slice["metadata"]["labels"] = labels.clone();
                 slice["metadata"]["annotations"][TRIGGER_TIME] = stamp;
             });
@@ -232,6 +233,11 @@ impl Plan {
             let _gone = ctx.delete(&Collection::ENDPOINT_SLICES, &slice, None);
         }
     }
+}
+
+/// An empty list is `null`, as Go writes one that was never made.
+fn list(endpoints: Vec<Value>) -> Value {
+    if endpoints.is_empty() { Value::Null } else { endpoints.into() }
 }
 
 /// Lists the slices that this controller wrote for a Service.
@@ -256,9 +262,13 @@ fn labels(service: &Value) -> Value {
     labels
 }
 
-/// `podToEndpoint`: pods without an address and pods that ended have none.
+/// `podToEndpoint`: pods without an address and pods that ended have none, and those without a
+/// node neither, unless the Service publishes what is not ready.
 fn endpoint(service: &Value, pod: &Value) -> Option<Value> {
     let ip = pod.text("/status/podIP").filter(|ip| !ip.is_empty() && !has_ended(pod))?;
+    if pod.text("/spec/nodeName").is_none() && service["spec"]["publishNotReadyAddresses"] != true {
+        return None;
+    }
     let serving = is_ready(pod);
     let terminating = pod.is_terminating();
     let ready = service["spec"]["publishNotReadyAddresses"] == true || (serving && !terminating);

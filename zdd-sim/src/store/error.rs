@@ -39,6 +39,8 @@ pub enum StoreError {
     UidMismatch {
         /// The collection.
         collection: Collection,
+        /// The object's namespace.
+        namespace: String,
         /// The object's name.
         name: String,
         /// The uid that the writer named.

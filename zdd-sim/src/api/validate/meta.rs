@@ -17,7 +17,7 @@ const LABEL_VALUE: &str = "a valid label must be an empty string or consist of a
     characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. \
     'MyValue',  or 'my_value',  or '12345', regex used for validation is \
     '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
-const NAME_PART: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and \
+pub(crate) const NAME_PART: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and \
     must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or \
     '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 
@@ -72,12 +72,80 @@ pub(super) fn labels(labels: &Value, path: &str, errors: &mut Errors) {
     }
 }
 
+/// Checks references to owners.
+pub(super) fn owners(references: &Value, errors: &mut Errors) {
+    let field = "metadata.ownerReferences";
+    let mut controller: Option<String> = None;
+    for (at, reference) in references.as_array().into_iter().flatten().enumerate() {
+        let text = |key: &str| reference[key].as_str().unwrap_or_default();
+        for key in ["apiVersion", "kind", "name", "uid"] {
+            if text(key).is_empty() {
+                let path = format!("{field}[{at}].{key}");
+                errors.add(FieldError::required(path, "must not be empty"));
+            }
+        }
+        if reference["controller"] != true {
+            continue;
+        }
+        let name = format!("{}/{}", text("kind"), text("name"));
+        match &controller {
+            Some(first) => {
+                let why = format!(
+                    "Only one reference can have Controller set to true. Found \"true\" in \
+                     references for {first} and {name}"
+                );
+                errors.add(FieldError::invalid(field, references, why));
+            }
+            None => controller = Some(name),
+        }
+    }
+}
+
+/// Checks finalizers, and that an object that is being deleted gets no more of them.
+pub(super) fn finalizers(
+    resource: &Resource,
+    object: &Value,
+    old: Option<&Value>,
+    errors: &mut Errors,
+) {
+    const STANDARD: [&str; 3] = ["foregroundDeletion", "kubernetes", "orphan"];
+    let list = |object: &Value| object["metadata"]["finalizers"].as_array().cloned();
+    let all = list(object).unwrap_or_default();
+    let field = "metadata.finalizers";
+    for (at, value) in all.iter().enumerate() {
+        let text = value.as_str().unwrap_or_default();
+        let (prefix, name) = text.rsplit_once('/').unwrap_or(("", text));
+        if !prefix.is_empty() && !prefix.split('.').all(is_label) {
+            errors.add(FieldError::invalid(field, value, format!("prefix part {SUBDOMAIN}")));
+        }
+        if !is_word(name) || name.len() > 63 {
+            errors.add(FieldError::invalid(field, value, NAME_PART));
+        } else if prefix.is_empty() && !STANDARD.contains(&text) && !resource.is_custom() {
+            let why = "name is neither a standard finalizer name nor is it fully qualified";
+            errors.add(FieldError::invalid(format!("{field}[{at}]"), value, why));
+        }
+    }
+    let Some(old) = old.filter(|old| old.is_terminating()) else { return };
+    let before = list(old).unwrap_or_default();
+    let added: Vec<String> =
+        all.iter().filter(|value| !before.contains(value)).map(Value::to_string).collect();
+    if !added.is_empty() {
+        let why = format!(
+            "no new finalizers can be added if the object is being deleted, found new finalizers \
+             []string{{{}}}",
+            added.join(", ")
+        );
+        errors.add(FieldError::forbidden(field, &why));
+    }
+}
+
 fn is_label(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     text.starts_with(fits) && text.ends_with(fits) && text.chars().all(|c| fits(c) || c == '-')
 }
 
-fn is_word(text: &str) -> bool {
+/// Tells whether a text can be the name part of a label.
+pub(crate) fn is_word(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric();
     text.starts_with(fits)
         && text.ends_with(fits)

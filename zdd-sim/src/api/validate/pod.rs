@@ -61,7 +61,7 @@ fn spec(spec: &Value, path: &str, errors: &mut Errors) {
             }
         }
     }
-    let policies = ["Always", "Never", "OnFailure"];
+    let policies = ["Always", "OnFailure", "Never"];
     errors.one_of(&spec["restartPolicy"], &policies, &format!("{path}.restartPolicy"));
     let grace = format!("{path}.terminationGracePeriodSeconds");
     errors.not_negative(&spec["terminationGracePeriodSeconds"], &grace);

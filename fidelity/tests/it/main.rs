@@ -1,0 +1,5 @@
+//! Plays every script.
+
+mod page;
+mod real;
+mod sim;
