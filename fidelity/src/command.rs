@@ -99,7 +99,7 @@ impl PodAct {
     pub(crate) fn map_node(&self, fill: impl FnOnce(&str) -> String) -> Self {
         match self {
             Self::Bind(node) => Self::Bind(fill(node)),
-            other => other.clone(),
+            Self::Finish | Self::Ready | Self::Unready => self.clone(),
         }
     }
 }
@@ -115,7 +115,7 @@ impl Fact {
         let is = match &self.is {
             Is::Equal(value) => Is::Equal(fill(value)),
             Is::Other(value) => Is::Other(fill(value)),
-            other => other.clone(),
+            Is::Absent | Is::Present => self.is.clone(),
         };
         Self { path: self.path.clone(), is }
     }

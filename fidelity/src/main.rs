@@ -26,6 +26,7 @@ const TOGETHER: usize = 8;
 
 /// Plays scripts of API requests against zdd-sim and a real control plane, and compares.
 #[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "the flags of a command line")]
 struct Args {
     /// Plays only scripts whose names contain one of these.
     filters: Vec<String>,

@@ -47,7 +47,7 @@ impl Names {
                 }
             }
             Value::Array(list) => list.iter().for_each(|value| self.learn(value)),
-            _ => {}
+            Value::Bool(_) | Value::Null | Value::Number(_) | Value::String(_) => {}
         }
     }
 
@@ -104,8 +104,10 @@ impl Names {
             }
             Value::Array(list) => list.iter().map(|value| self.entry(key, value)).collect(),
             Value::String(text) => self.string(key, text).into(),
-            _ if key == "nodePort" || key == "healthCheckNodePort" => "<port>".into(),
-            other => other.clone(),
+            Value::Number(_) if key == "nodePort" || key == "healthCheckNodePort" => {
+                "<port>".into()
+            }
+            Value::Bool(_) | Value::Null | Value::Number(_) => value.clone(),
         }
     }
 

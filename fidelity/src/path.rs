@@ -50,7 +50,7 @@ impl Path {
                         ["type", "name"].iter().any(|at| item[*at].as_str() == Some(key.as_str()))
                     }),
                 },
-                _ => None,
+                Value::Bool(_) | Value::Null | Value::Number(_) | Value::String(_) => None,
             }
         })
     }
@@ -99,7 +99,12 @@ pub(crate) fn flatten(prefix: &str, value: &Value, lines: &mut Vec<String>) {
                 }
             }
         }
-        _ => lines.push(format!("{prefix}: {value}")),
+        Value::Array(_)
+        | Value::Bool(_)
+        | Value::Null
+        | Value::Number(_)
+        | Value::Object(_)
+        | Value::String(_) => lines.push(format!("{prefix}: {value}")),
     }
 }
 

@@ -16,8 +16,13 @@ use crate::collection::Collection;
 use crate::object::Object;
 
 mod error;
+mod rules;
 
 pub use error::StoreError;
+use rules::{
+    counts_generation, drop_empty, finalizers_for, finalizers_of, grace, has_generation, is_held,
+    is_held_in_spec, is_slice,
+};
 
 /// How many log entries are kept; older watches get 410 Gone, as after an etcd compaction.
 const LOG_LIMIT: usize = 20_000;
@@ -502,21 +507,6 @@ impl Store {
     }
 }
 
-/// What is empty in metadata is not written, as by Go's `omitempty`.
-fn drop_empty(metadata: &mut Value) {
-    let Some(map) = metadata.as_object_mut() else { return };
-    for key in ["annotations", "finalizers", "labels", "ownerReferences"] {
-        let empty = map.get(key).is_some_and(|value| match value {
-            Value::Array(list) => list.is_empty(),
-            Value::Object(map) => map.is_empty(),
-            _ => false,
-        });
-        if empty {
-            map.remove(key);
-        }
-    }
-}
-
 fn place(object: &Value) -> Place {
     (object.namespace().to_owned(), object.name().to_owned())
 }
@@ -557,72 +547,4 @@ fn keep(object: &mut Value, old: &Value, key: &str) {
             }
         }
     }
-}
-
-/// Some older kinds have a spec and count no generations of it.
-fn has_generation(collection: &Collection) -> bool {
-    !matches!(
-        collection.as_str(),
-        "leases.coordination.k8s.io"
-            | "limitranges"
-            | "namespaces"
-            | "nodes"
-            | "persistentvolumeclaims"
-            | "resourcequotas"
-            | "services"
-    )
-}
-
-fn is_slice(collection: &Collection) -> bool {
-    collection == &Collection::ENDPOINT_SLICES
-}
-
-/// Deployments count annotation changes too (pkg/registry/apps/deployment/strategy.go).
-fn counts_generation(collection: &Collection, new: &Value, old: &Value) -> bool {
-    if is_slice(collection) {
-        // pkg/registry/discovery/endpointslice/strategy.go
-        let differs = |key: &str| new.get(key) != old.get(key);
-        return differs("endpoints")
-            || differs("ports")
-            || new["metadata"].get("labels") != old["metadata"].get("labels");
-    }
-    new.get("spec") != old.get("spec")
-        || (collection == &Collection::DEPLOYMENTS
-            && new["metadata"].get("annotations") != old["metadata"].get("annotations"))
-}
-
-/// Tells whether something has to be done before a deleted object can go.
-fn is_held(collection: &Collection, object: &Value) -> bool {
-    finalizers_of(object).next().is_some() || is_held_in_spec(collection, object)
-}
-
-/// Namespaces have finalizers in their spec: they go when they are empty.
-fn is_held_in_spec(collection: &Collection, object: &Value) -> bool {
-    collection == &Collection::NAMESPACES
-        && object["spec"]["finalizers"].as_array().is_some_and(|all| !all.is_empty())
-}
-
-fn finalizers_of(object: &Value) -> impl Iterator<Item = &Value> {
-    object["metadata"]["finalizers"].as_array().into_iter().flatten()
-}
-
-/// The finalizers after a deletion was asked for: those of the garbage collector follow the
-/// newest wish, the others stay.
-fn finalizers_for(object: &Value, propagation: Propagation) -> Vec<Value> {
-    let ours = [Propagation::Foreground, Propagation::Orphan].map(Propagation::finalizer);
-    let others = finalizers_of(object).filter(|text| !ours.contains(&text.as_str()));
-    others.cloned().chain(propagation.finalizer().map(Value::from)).collect()
-}
-
-/// A pod that no node has taken, or that has ended, goes at once.
-fn grace(collection: &Collection, pod: &Value, deletion: &Deletion) -> i64 {
-    if collection != &Collection::PODS {
-        return 0;
-    }
-    let ended = matches!(pod.text("/status/phase"), Some("Failed" | "Succeeded"));
-    if pod.text("/spec/nodeName").is_none() || ended {
-        return 0;
-    }
-    let own = pod.int("/spec/terminationGracePeriodSeconds").unwrap_or(30);
-    deletion.grace_seconds.unwrap_or(own).max(0)
 }

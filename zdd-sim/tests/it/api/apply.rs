@@ -121,7 +121,7 @@ async fn updates_take_fields_over() {
     let now = api.get("web").await.unwrap();
     assert_eq!(managers(&now), ["one Apply", "cli Update scale"]);
     assert_snapshot!(told(api.patch("web", &by("one"), &full(3)).await),
-        @r#"409 Conflict: Apply failed with 1 conflict: conflict with "cli" with subresource "scale" using apps/v1 at 2026-01-01T00:00:00Z: .spec.replicas"#);
+        @r#"409 Conflict: Apply failed with 1 conflict: conflict with "cli" with subresource "scale" using apps/v1: .spec.replicas"#);
 }
 
 #[tokio::test(start_paused = true)]
