@@ -1,4 +1,5 @@
 //! The last output of a container, as it grows.
+#![cfg_attr(not(feature = "process"), expect(dead_code, reason = "only real containers write"))]
 
 use std::collections::VecDeque;
 use std::fmt;
