@@ -106,7 +106,8 @@ async fn each_kind_has_the_columns_of_the_real_server() {
             let table = stable(&bed.run(&format!("get {kind} -o wide")).await);
             text += &format!("{}\n", table.lines().take(2).collect::<Vec<_>>().join("\n"));
         }
-        insta::assert_snapshot!(text);
+        // Named: all kubectls see the same.
+        insta::assert_snapshot!("columns", text);
         bed
     })
     .await;

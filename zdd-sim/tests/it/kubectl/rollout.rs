@@ -93,7 +93,7 @@ async fn patches_of_all_types_and_an_editor_change_an_object() {
         let env = ".spec.template.spec.containers[0].env[*].name";
         let strategic = r#"{"spec":{"template":{"spec":{"containers":[{"name":"app","env":[{"name":"C","value":"3"}]}]}}}}"#;
         patch("--type=strategic", strategic).await;
-        assert_eq!(bed.field("deploy/web", env).await, "A B C");
+        assert_eq!(bed.field("deploy/web", env).await, "C A B");
         patch("--type=merge", r#"{"spec":{"replicas":3}}"#).await;
         patch("--type=json", r#"[{"op":"remove","path":"/spec/template/spec/containers/0/env"}]"#)
             .await;
