@@ -41,8 +41,18 @@ const ALONE: &[(&str, &[&str])] = &[
 ];
 
 /// The same for crates that need a version of the Kubernetes API.
-const ALONE_WITH_API: &[(&str, &[&str])] =
-    &[("zdd-kube", &[""]), ("zdd-sim", &["", "--no-default-features"])];
+const ALONE_WITH_API: &[(&str, &[&str])] = &[
+    ("zdd-kube", &[""]),
+    (
+        "zdd-sim",
+        // Its program, which is on by default, chooses a version itself.
+        &[
+            "--no-default-features",
+            "--no-default-features --features process",
+            "--no-default-features --features serve",
+        ],
+    ),
+];
 
 /// Returns the stages to run, in order: cheap ones first, then those that share builds.
 pub(super) fn chosen(names: &[String], seeds: Option<u64>) -> anyhow::Result<Vec<Stage>> {
@@ -173,7 +183,8 @@ fn alone() -> Vec<Call> {
 }
 
 fn api_versions() -> Vec<Call> {
-    let packages = "-p zdd-kube -p zdd-sim";
+    let packages = "-p zdd-kube -p zdd-sim --no-default-features --features \
+                    zdd-sim/process,zdd-sim/serve";
     let strict = |version| {
         Call::cargo(&format!(
             "clippy {packages} --lib --features k8s-openapi/{version} -- -D warnings"
