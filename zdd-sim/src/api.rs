@@ -49,6 +49,7 @@ use http::request::Parts;
 use serde_json::{Value, json};
 
 pub use admission::AdmissionChain;
+pub(crate) use admission::quota::used as quota_used;
 pub use authorize::{Authorizer, RoleError};
 pub use calls::{CallCounts, CallKey};
 pub use error::TransportError;

@@ -7,6 +7,7 @@
 pub(crate) mod context;
 pub(crate) mod daemon_set;
 pub(crate) mod deployment;
+pub(crate) mod disruption;
 pub(crate) mod endpoint_slice;
 pub(crate) mod garbage;
 pub(crate) mod history;
@@ -16,6 +17,7 @@ pub(crate) mod meta;
 pub(crate) mod namespace;
 pub(crate) mod pods;
 pub(crate) mod queue;
+pub(crate) mod quota;
 pub(crate) mod replica_set;
 pub(crate) mod scheduler;
 pub(crate) mod stateful_set;
@@ -31,6 +33,8 @@ pub enum Controller {
     DaemonSet,
     /// Rolls Deployments by scaling their ReplicaSets.
     Deployment,
+    /// Says in PodDisruptionBudgets how many pods may go.
+    Disruption,
     /// Writes the EndpointSlices of Services.
     EndpointSlice,
     /// Removes objects whose owner is gone.
@@ -43,6 +47,8 @@ pub enum Controller {
     Namespace,
     /// Creates and deletes the pods of ReplicaSets.
     ReplicaSet,
+    /// Says in ResourceQuotas what is used.
+    ResourceQuota,
     /// Binds pods to nodes.
     Scheduler,
     /// Creates and replaces the pods of StatefulSets in order.
@@ -56,12 +62,14 @@ impl Controller {
         match self {
             Self::DaemonSet => "daemonset-controller",
             Self::Deployment => "deployment-controller",
+            Self::Disruption => "disruption-controller",
             Self::EndpointSlice => "endpointslice-controller",
             Self::GarbageCollector => "generic-garbage-collector",
             Self::Job => "job-controller",
             Self::Kubelet => "kubelet",
             Self::Namespace => "namespace-controller",
             Self::ReplicaSet => "replicaset-controller",
+            Self::ResourceQuota => "resourcequota-controller",
             Self::Scheduler => "default-scheduler",
             Self::StatefulSet => "statefulset-controller",
         }

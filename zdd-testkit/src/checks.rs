@@ -88,11 +88,15 @@ fn floor(target: &Target, entry: &Entry, desired: Option<i64>, found: &mut Vec<S
     }
 }
 
+/// What the API server writes by itself.
+const BOOKKEEPING: [&str; 2] =
+    ["/metadata/generation", "/metadata/annotations/deprecated.daemonset.template.generation"];
+
 /// I9: the driver changes nothing but its own fields.
 fn owned_fields(before: &Arc<Value>, after: &Arc<Value>, revision: u64, found: &mut Vec<String>) {
     let strip = |object: &Value| {
         let mut object = object.clone();
-        for pointer in OWNED.into_iter().chain(["/metadata/generation"]) {
+        for pointer in OWNED.into_iter().chain(BOOKKEEPING) {
             let (parent, key) = pointer.rsplit_once('/').unwrap_or_default();
             let key = key.replace("~1", "/");
             if let Some(Value::Object(parent)) = object.pointer_mut(parent) {

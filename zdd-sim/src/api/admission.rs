@@ -5,7 +5,7 @@
 
 mod pod;
 mod quantity;
-mod quota;
+pub(crate) mod quota;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

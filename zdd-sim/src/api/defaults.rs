@@ -55,6 +55,12 @@ pub(crate) fn first_status(resource: &Resource, object: &mut Value) {
             json!({ "currentMetrics": null, "desiredReplicas": 0 })
         }
         "namespaces" => json!({ "phase": "Active" }),
+        "poddisruptionbudgets.policy" => json!({
+            "currentHealthy": 0,
+            "desiredHealthy": 0,
+            "disruptionsAllowed": 0,
+            "expectedPods": 0,
+        }),
         "pods" => json!({ "phase": "Pending", "qosClass": pod::qos_class(object) }),
         "replicasets.apps" => json!({ "replicas": 0 }),
         "services" => json!({ "loadBalancer": {} }),
@@ -205,7 +211,23 @@ fn service(object: &mut Value) {
     }
 }
 
+/// Counts the templates of a DaemonSet in its annotation, which clients cannot set.
+pub(crate) fn count_templates(object: &mut Value, old: Option<&Value>) {
+    const COUNT: &str = "deprecated.daemonset.template.generation";
+    let before = old.and_then(|old| old["metadata"]["annotations"][COUNT].as_str());
+    let before = before.and_then(|count| count.parse::<u64>().ok()).unwrap_or_default();
+    let same = old.is_some_and(|old| old["spec"]["template"] == object["spec"]["template"]);
+    let count = if same { before } else { before + 1 };
+    object["metadata"]["annotations"][COUNT] = count.to_string().into();
+}
+
 fn endpoint_slice(object: &mut Value) {
+    // Go writes a list that is empty in the store as one that is not there.
+    for list in ["endpoints", "ports"] {
+        if object[list].as_array().is_none_or(Vec::is_empty) {
+            object[list] = Value::Null;
+        }
+    }
     for port in each(object, "ports") {
         put(port, "protocol", "TCP");
         if port.get("name").is_none() {

@@ -11,7 +11,9 @@ use super::request::Call;
 use super::status::{ApiStatus, Cause, Details};
 use super::write::{decode, run};
 use crate::collection::Collection;
+use crate::controller::disruption;
 use crate::controller::meta::replace_condition;
+use crate::controller::pods::is_ready;
 use crate::object::Object;
 use crate::store::{Deletion, Part, Store};
 
@@ -24,8 +26,8 @@ pub(crate) fn evict(
 ) -> Result<Reply, ApiStatus> {
     let eviction = decode(body)?;
     let pod = pod(store, call)?;
-    if let Some(budget) = exhausted(store, &pod) {
-        return Err(refusal(&budget));
+    if let Some((budget, state)) = exhausted(store, &pod) {
+        return Err(refusal(&budget, state));
     }
     let options = &eviction["deleteOptions"];
     let deletion = Deletion {
@@ -80,57 +82,29 @@ fn pod(store: &Store, call: &Call) -> Result<Arc<Value>, ApiStatus> {
 }
 
 /// The first budget of the pod that allows no disruption now. A pod that is not ready does not
-/// count, and can go.
-fn exhausted(store: &Store, pod: &Value) -> Option<Arc<Value>> {
-    let ready = |pod: &Value| {
-        let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
-        { conditions }.any(|it| it["type"] == "Ready" && it["status"] == "True")
-    };
-    if !ready(pod) {
+/// count, and can go. The status of a budget is not asked: it lags.
+fn exhausted(store: &Store, pod: &Value) -> Option<(Arc<Value>, disruption::State)> {
+    if !is_ready(pod) {
         return None;
     }
-    let namespace = Some(pod.namespace());
-    let mut budgets = store.list(&Collection::POD_DISRUPTION_BUDGETS, namespace);
-    let covers = |budget: &Value, pod: &Value| {
-        let wanted = budget["spec"]["selector"]["matchLabels"].as_object();
-        wanted.is_some_and(|wanted| {
-            wanted.iter().all(|(key, value)| pod["metadata"]["labels"].get(key) == Some(value))
-        })
-    };
-    budgets
-        .find(|budget| {
-            if !covers(budget, pod) {
-                return false;
-            }
-            let pods = store.list(&Collection::PODS, namespace).filter(|it| covers(budget, it));
-            let pods: Vec<_> = pods.filter(|pod| !pod.is_terminating()).collect();
-            let healthy = pods.iter().filter(|pod| ready(pod)).count();
-            healthy <= least(&budget["spec"], pods.len())
-        })
-        .cloned()
+    let budgets = store.list(&Collection::POD_DISRUPTION_BUDGETS, Some(pod.namespace()));
+    let states = budgets
+        .filter(|budget| disruption::covers(budget, pod))
+        .map(|budget| (Arc::clone(budget), disruption::State::of(store, budget)));
+    { states }.find(|(_, state)| state.allowed() == 0)
 }
 
-/// How many pods must stay healthy.
-fn least(spec: &Value, pods: usize) -> usize {
-    let share = |value: &Value| match value.as_str().and_then(|text| text.strip_suffix('%')) {
-        Some(percent) => (percent.parse::<usize>().unwrap_or_default() * pods).div_ceil(100),
-        None => value.as_u64().and_then(|number| usize::try_from(number).ok()).unwrap_or_default(),
-    };
-    if spec.get("minAvailable").is_some() {
-        share(&spec["minAvailable"])
-    } else {
-        pods.saturating_sub(share(&spec["maxUnavailable"]))
-    }
-}
-
-fn refusal(budget: &Value) -> ApiStatus {
+fn refusal(budget: &Value, state: disruption::State) -> ApiStatus {
     let name = budget.name();
     let message = "Cannot evict pod as it would violate the pod's disruption budget.";
     let mut status = ApiStatus::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message);
     status.details = Some(Box::new(Details {
         causes: vec![Cause {
             reason: "DisruptionBudget".into(),
-            message: format!("The disruption budget {name} does not allow another disruption now"),
+            message: format!(
+                "The disruption budget {name} needs {} healthy pods and has {} currently",
+                state.desired, state.healthy
+            ),
             field: String::new(),
         }],
         ..Details::default()

@@ -242,6 +242,9 @@ fn complete(
     let resource = &call.resource;
     fit(call, object)?;
     defaults::complete(resource, object);
+    if resource.collection() == &Collection::DAEMON_SETS {
+        defaults::count_templates(object, old);
+    }
     if resource.collection() == &Collection::SERVICES {
         service::allocate(store, object, old)
             .map_err(|error| ApiStatus::invalid(resource, object.name(), &[error]))?;

@@ -12,8 +12,8 @@ use crate::controller::index::Index;
 use crate::controller::queue::{Queue, Task};
 use crate::controller::scheduler::Scheduler;
 use crate::controller::{
-    Controller, Next, daemon_set, deployment, endpoint_slice, garbage, job, namespace, replica_set,
-    stateful_set,
+    Controller, Next, daemon_set, deployment, disruption, endpoint_slice, garbage, job, namespace,
+    quota, replica_set, stateful_set,
 };
 use crate::dataplane::DataPlane;
 use crate::dataplane::servers::Servers;
@@ -190,6 +190,8 @@ impl Engine {
             push(Controller::EndpointSlice, place);
         });
         stateful_set::observe(entry, store, &mut |place| push(Controller::StatefulSet, place));
+        disruption::observe(entry, store, &mut |place| push(Controller::Disruption, place));
+        quota::observe(entry, store, &mut |place| push(Controller::ResourceQuota, place));
         daemon_set::observe(entry, store, &mut |place| push(Controller::DaemonSet, place));
         garbage::observe(entry, index, &mut |place| push(Controller::GarbageCollector, place));
         namespace::observe(entry, &mut |place| push(Controller::Namespace, place));
@@ -239,6 +241,7 @@ impl Engine {
         let next = match task.controller {
             Controller::DaemonSet => daemon_set::reconcile(ctx, &task.place),
             Controller::Deployment => Next::after(deployment::reconcile(ctx, &task.place)),
+            Controller::Disruption => disruption::reconcile(ctx, &task.place),
             Controller::EndpointSlice => endpoint_slice::reconcile(ctx, &task.place),
             Controller::GarbageCollector => garbage::reconcile(ctx, &task.place),
             Controller::Job => job::reconcile(ctx, &task.place),
@@ -246,6 +249,7 @@ impl Engine {
             Controller::StatefulSet => stateful_set::reconcile(ctx, &task.place),
             Controller::Kubelet => self.kubelet.reconcile(ctx, &task.place),
             Controller::ReplicaSet => replica_set::reconcile(ctx, &task.place),
+            Controller::ResourceQuota => quota::reconcile(ctx, &task.place),
             Controller::Scheduler => self.scheduler.reconcile(ctx, &task.place),
         };
         match next {

@@ -6,18 +6,22 @@ mod status;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::collection::Collection;
 use crate::controller::Next;
 use crate::controller::context::{Context, Note};
 use crate::controller::history::{self, History};
 use crate::controller::meta::{controller_name, controller_ref, suffix};
-use crate::controller::pods::{from_template, has_ended, is_available, is_ready, next_available};
+use crate::controller::pods::{
+    from_template, has_ended, is_available, is_ready, next_available, pinned_node,
+};
 use crate::object::Object;
 use crate::store::{Change, Entry, Place, Store};
 
 const HASH_LABEL: &str = "controller-revision-hash";
+/// Counts the templates of a DaemonSet; the API server keeps it.
+const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
 /// Tells which DaemonSets have to be looked at after a write.
 pub(crate) fn observe(entry: &Entry, store: &Store, push: &mut dyn FnMut(Place)) {
@@ -106,7 +110,7 @@ fn nodes(ctx: &Context<'_>, set: &Value, pods: Vec<Arc<Value>>) -> BTreeMap<Stri
         if has_ended(&pod) && pod.is_terminating() {
             continue;
         }
-        if let Some(name) = pod.text("/spec/nodeName") {
+        if let Some(name) = pod.text("/spec/nodeName").or_else(|| pinned_node(&pod)) {
             nodes.entry(name.to_owned()).or_default().pods.push(pod);
         }
     }
@@ -191,9 +195,10 @@ impl Work {
         let mut pod = from_template(&self.set, template, &name, &self.owner);
         pod["metadata"]["generateName"] = base.into();
         pod["metadata"]["labels"][HASH_LABEL] = self.hash.clone().into();
-        // The real one writes a node affinity which only this node fits, and leaves the binding to
-        // the scheduler.
-        pod["spec"]["nodeName"] = node.into();
+        if let Some(generation) = self.set["metadata"]["annotations"].get(TEMPLATE_GENERATION) {
+            pod["metadata"]["labels"]["pod-template-generation"] = generation.clone();
+        }
+        pin(&mut pod["spec"], node);
         match ctx.create(&Collection::PODS, pod) {
             Ok(pod) => {
                 let message = format!("Created pod: {}", pod.name());
@@ -209,4 +214,24 @@ impl Work {
             }
         }
     }
+}
+
+/// Leaves one node to the scheduler, and lets the pod run there whatever befalls the node.
+fn pin(spec: &mut Value, node: &str) {
+    let field = json!({"key": "metadata.name", "operator": "In", "values": [node]});
+    spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] =
+        json!({"nodeSelectorTerms": [{"matchFields": [field]}]});
+    let mut tolerations = spec["tolerations"].as_array().cloned().unwrap_or_default();
+    for (condition, effect) in [
+        ("not-ready", "NoExecute"),
+        ("unreachable", "NoExecute"),
+        ("disk-pressure", "NoSchedule"),
+        ("memory-pressure", "NoSchedule"),
+        ("pid-pressure", "NoSchedule"),
+        ("unschedulable", "NoSchedule"),
+    ] {
+        let key = format!("node.kubernetes.io/{condition}");
+        tolerations.push(json!({"key": key, "operator": "Exists", "effect": effect}));
+    }
+    spec["tolerations"] = tolerations.into();
 }

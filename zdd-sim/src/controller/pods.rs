@@ -28,6 +28,14 @@ pub(crate) fn is_ready(pod: &Value) -> bool {
     is_true(pod, "Ready")
 }
 
+/// The only node that the affinity of a pod allows: that of a DaemonSet's pod.
+pub(crate) fn pinned_node(pod: &Value) -> Option<&str> {
+    let path = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/\
+                nodeSelectorTerms/0/matchFields/0";
+    let field = pod.pointer(path)?;
+    (field["key"] == "metadata.name").then(|| field["values"][0].as_str()).flatten()
+}
+
 /// Since when a pod is ready.
 pub(crate) fn ready_since(pod: &Value) -> Option<Timestamp> {
     let ready = condition(&pod["status"], "Ready").filter(|ready| ready["status"] == "True")?;

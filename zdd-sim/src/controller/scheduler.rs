@@ -8,7 +8,7 @@ use crate::collection::Collection;
 use crate::controller::Next;
 use crate::controller::context::{Context, Note};
 use crate::controller::meta::{condition, is_true, replace_condition};
-use crate::controller::pods::has_ended;
+use crate::controller::pods::{has_ended, pinned_node};
 use crate::object::Object;
 use crate::store::{Change, Entry, Part, Place, Store};
 
@@ -72,7 +72,12 @@ impl Scheduler {
         if pod.is_terminating() || has_ended(&pod) || pod.text("/spec/nodeName").is_some() {
             return Next::Done;
         }
-        let node = self.load.iter().min_by_key(|(_, load)| **load).map(|(node, _)| node.clone());
+        let node = match pinned_node(&pod) {
+            // Daemons tolerate a node that is cordoned or not ready.
+            Some(node) => Some(node.to_owned())
+                .filter(|node| ctx.store.get(&Collection::NODES, "", node).is_some()),
+            None => self.load.iter().min_by_key(|(_, load)| **load).map(|(node, _)| node.clone()),
+        };
         match node.filter(|_| self.refusal.is_none()) {
             Some(node) => {
                 let message =

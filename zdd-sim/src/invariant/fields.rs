@@ -8,8 +8,13 @@ use crate::object::Object;
 use crate::store::Change;
 
 /// What the server changes with any write.
-const BOOKKEEPING: [&str; 3] =
-    ["/metadata/resourceVersion", "/metadata/generation", "/metadata/managedFields"];
+const BOOKKEEPING: [&str; 4] = [
+    "/metadata/resourceVersion",
+    "/metadata/generation",
+    "/metadata/managedFields",
+    // The server counts the templates of a DaemonSet there.
+    "/metadata/annotations/deprecated.daemonset.template.generation",
+];
 
 /// Requires that the writes of one actor change nothing but the fields that it owns, and create
 /// and delete nothing but what it may.

@@ -39,11 +39,7 @@ fn refusal(
     for (resource, limit) in hard {
         let Some(asked) = charge(resource, collection, object) else { continue };
         missing.extend(unspecified(resource, collection, object));
-        let used = store
-            .list(collection, Some(object.namespace()))
-            .filter(|other| counts(collection, other))
-            .filter_map(|other| charge(resource, collection, other))
-            .fold(Quantity::default(), |sum, part| sum + part);
+        let used = sum(store, object.namespace(), resource, collection);
         let limit = limit.as_str().map_or_else(|| limit.to_string(), str::to_owned);
         let Some(most) = Quantity::parse(&limit) else { continue };
         if asked > Quantity::default() && used + asked > most {
@@ -64,6 +60,27 @@ fn refusal(
             column(2)
         )
     })
+}
+
+/// Returns what the objects of a quota's namespace use of it.
+pub(crate) fn used(store: &Store, quota: &Value) -> Value {
+    let hard = quota["spec"]["hard"].as_object().into_iter().flatten();
+    let used = hard.map(|(resource, _)| {
+        let collection = match resource.strip_prefix("count/") {
+            Some(counted) => Collection::new(counted.to_owned()),
+            None if compute(resource).is_some() => Collection::PODS,
+            None => Collection::new(resource.clone()),
+        };
+        let amount = sum(store, quota.namespace(), resource, &collection);
+        (resource.clone(), amount.to_string().into())
+    });
+    Value::Object(used.collect())
+}
+
+fn sum(store: &Store, namespace: &str, resource: &str, collection: &Collection) -> Quantity {
+    let all = store.list(collection, Some(namespace)).filter(|other| counts(collection, other));
+    all.filter_map(|other| charge(resource, collection, other))
+        .fold(Quantity::default(), |sum, part| sum + part)
 }
 
 /// A pod that has ended frees its share.
