@@ -265,7 +265,7 @@ fn a_stage_keeps_the_owners_partition() {
     let entry = zdd_core::Entry::new(
         scene.now,
         zdd_core::Epoch::new(1),
-        zdd_core::Event::Started(Box::new(start)),
+        Event::Started(Box::new(start)),
     );
     scene.state = zdd_core::State::begin(&entry).unwrap();
     scene.workload().settings.partition = Some(5);
