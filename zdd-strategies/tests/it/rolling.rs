@@ -262,11 +262,8 @@ fn a_stage_keeps_the_owners_partition() {
     let mut scene = Scene::new(WorkloadKind::StatefulSet, 6);
     let mut start = scene.state.start.clone();
     start.baseline.settings.partition = Some(5);
-    let entry = zdd_core::Entry::new(
-        scene.now,
-        zdd_core::Epoch::new(1),
-        Event::Started(Box::new(start)),
-    );
+    let entry =
+        zdd_core::Entry::new(scene.now, zdd_core::Epoch::new(1), Event::Started(Box::new(start)));
     scene.state = zdd_core::State::begin(&entry).unwrap();
     scene.workload().settings.partition = Some(5);
     let scene = scene.set_by(&staged());
