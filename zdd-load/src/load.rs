@@ -1,6 +1,10 @@
 //! What load to send.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
@@ -88,6 +92,7 @@ pub struct Load {
     pub(crate) max_duration: Duration,
     pub(crate) request_timeout: Duration,
     pub(crate) connect_timeout: Duration,
+    pub(crate) sources: Option<Arc<AtomicU32>>,
     pub(crate) method: &'static str,
     pub(crate) path: String,
     pub(crate) host: String,
@@ -110,6 +115,7 @@ impl Load {
             max_duration: Duration::from_secs(60),
             request_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
+            sources: None,
             method: "GET",
             path: "/".to_owned(),
             host: "localhost".to_owned(),
@@ -159,6 +165,16 @@ impl Load {
     /// Bounds the time for one connection to be established.
     pub fn connect_timeout(self, connect_timeout: Duration) -> Self {
         Self { connect_timeout, ..self }
+    }
+
+    /// Opens each connection from a loopback address of its own, in turn all of 127.1.0.0/16.
+    ///
+    /// For endpoints on IPv4 loopback, where the kernel answers to all of 127.0.0.0/8. Without it a
+    /// thousand fresh connections per second use a port again within the minute in which the
+    /// connection tracking of a Kubernetes node remembers where that port led to, and reach pods
+    /// that are long gone.
+    pub fn spread_sources(self) -> Self {
+        Self { sources: Some(Arc::default()), ..self }
     }
 
     /// Sets the path and query.

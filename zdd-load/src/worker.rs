@@ -1,9 +1,14 @@
 //! One worker: take a ticket, wait until it is due, send, count the outcome.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::{
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::{Instant, sleep_until, timeout},
 };
 
@@ -143,7 +148,7 @@ impl Shared {
             Pick::Nothing => return Err(Failure::new(Cause::NoEndpoint, "no endpoint")),
         };
         let limit = self.load.connect_timeout;
-        let stream = match timeout(limit, TcpStream::connect(address)).await {
+        let stream = match timeout(limit, self.dial(address)).await {
             Ok(connected) => connected.map_err(|error| Failure::connect(&error))?,
             Err(_) => {
                 let detail = format!("no connection to {address} in {limit:?}");
@@ -154,6 +159,14 @@ impl Shared {
         // A request is one small write; Nagle's algorithm would hold back the second of two.
         stream.set_nodelay(true).map_err(|error| Failure::connect(&error))?;
         Ok(stream)
+    }
+
+    async fn dial(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let Some(sources) = &self.load.sources else { return TcpStream::connect(address).await };
+        let [.., high, low] = sources.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((Ipv4Addr::new(127, 1, high, low), 0).into())?;
+        socket.connect(address).await
     }
 
     fn complete(&self, response: &Response, due: Instant, reused: bool) {

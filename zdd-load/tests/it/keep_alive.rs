@@ -146,3 +146,25 @@ async fn a_replaced_endpoint_moves_new_connections_only() {
     let moved = load.total(5).start().unwrap().finish().await;
     assert_eq!(moved.labels.get("new"), Some(&5), "{moved:?}");
 }
+
+#[tokio::test]
+async fn spread_sources_gives_each_connection_an_address_of_its_own() {
+    let (seen, mut sources) = tokio::sync::mpsc::unbounded_channel();
+    let server = server(move |mut stream: TcpStream| {
+        seen.send(stream.peer_addr().unwrap().ip()).unwrap();
+        async move {
+            while request(&mut stream).await {
+                respond(&mut stream, OK).await;
+            }
+        }
+    });
+    let server = server.await;
+    let load = load(server.address).mode(Mode::Fresh).total(20).connections(4).spread_sources();
+    assert_eq!(report(load).await.ok, 20);
+    let mut addresses = std::collections::BTreeSet::new();
+    while let Ok(address) = sources.try_recv() {
+        assert!(address.to_string().starts_with("127.1."), "{address}");
+        addresses.insert(address);
+    }
+    assert_eq!(addresses.len(), 20);
+}
