@@ -50,6 +50,10 @@ pub(crate) struct Args {
     /// Use the cluster of the usual environment (KUBECONFIG, in-cluster) instead of the embedded one.
     #[arg(long, conflicts_with = "kubeconfig")]
     pub(crate) cluster: bool,
+    /// Roll the Deployment that is on the cluster already, and create nothing: after a run that was
+    /// interrupted, say.
+    #[arg(long)]
+    pub(crate) existing: bool,
     /// The namespace.
     #[arg(long, default_value = "default")]
     pub(crate) namespace: String,

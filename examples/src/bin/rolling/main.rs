@@ -76,7 +76,9 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn deploy(place: &Place, pods: &Pods, args: &Args) -> anyhow::Result<ExitCode> {
-    serving(&place.client, args).await?;
+    if !args.existing {
+        serving(&place.client, args).await?;
+    }
     let rollout = rollout(place.driver.clone(), args)?;
     if args.plan {
         print!("{}", rollout.plan().await?);
@@ -98,8 +100,8 @@ async fn deploy(place: &Place, pods: &Pods, args: &Args) -> anyhow::Result<ExitC
     for load in loads {
         reports.push(load.stop().await);
     }
-    for report in &reports {
-        eprintln!("{:?} {:?} {:#?}", report.connections, report.labels, report.samples);
+    for sample in reports.iter().flat_map(|report| &report.samples) {
+        eprintln!("failed after {} ms: {} ({})", sample.at_ms, sample.cause, sample.detail);
     }
     let requests = Requests::of(&reports);
     let as_expected = (report.outcome == Outcome::Promoted) == args.fail.is_none();

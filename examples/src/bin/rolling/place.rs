@@ -35,7 +35,9 @@ impl Place {
         } else {
             embedded(args, counter)?
         };
-        place.deploy(args).await?;
+        if !args.existing {
+            place.deploy(args).await?;
+        }
         if let Some(embedded) = &place.embedded {
             let address = embedded.expose(&args.namespace, manifest::NAME, "http")?;
             place.load = Some(Endpoints::loopback([address])?);
