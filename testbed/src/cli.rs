@@ -16,6 +16,7 @@ use crate::machine::Machine;
 use crate::plan::{Component, Level};
 use crate::state::{Event, Info};
 use crate::testbed::{self, Options, Signal};
+use crate::truth::Truth;
 use crate::{image, paths, tools};
 
 /// Brings a real Kubernetes up and down.
@@ -79,6 +80,8 @@ enum Command {
         #[arg(value_enum)]
         component: Component,
     },
+    /// Rolls out on a real node under load and faults, and counts the requests that fail.
+    Truth(Truth),
     /// Makes credentials for a user who may do nothing yet, and prints the path of a kubeconfig.
     User {
         /// The name.
@@ -119,6 +122,15 @@ impl Testbed {
             Command::Shell { inside, command } => return shell(&find()?, *inside, command),
             Command::Signal { component, signal } => find()?.signal(*component, *signal)?,
             Command::Restart { component } => find()?.restart(*component)?,
+            Command::Truth(truth) => {
+                let progress = Progress::new();
+                return truth.run(&dir, self.json, &mut |event| {
+                    progress.show(event);
+                    if matches!(event, Event::Up { .. }) {
+                        progress.clear();
+                    }
+                });
+            }
             Command::User { user, group } => {
                 println!("{}", find()?.user(user, group.as_deref())?.display());
             }

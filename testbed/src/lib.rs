@@ -34,6 +34,7 @@ mod state;
 mod supervisor;
 mod testbed;
 mod tools;
+mod truth;
 
 pub use crate::cli::Testbed as Cli;
 pub use crate::control::{Condition, Status};
