@@ -10,6 +10,7 @@ use clap::{Parser, ValueEnum};
 /// Without --kubeconfig it starts an embedded cluster whose pods are real processes on this
 /// machine. With it, the same rollout runs on that cluster; the images must be there.
 #[derive(Clone, Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
     /// Roll to a version that fails in this way, to see the automatic rollback.
     #[arg(long, value_enum)]
