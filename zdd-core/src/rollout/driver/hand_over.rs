@@ -18,9 +18,8 @@ impl Driver<'_> {
             // An older version of an object is told by its number; an absent object has none. What
             // a watch does not show may be what a server that lags has not heard of, so only a
             // consistent read can say that the target is gone.
-            let seen = self.rollout.observe().await?;
-            if superseder(self.ledger.state(), &seen).as_ref() != Some(&by) {
-                self.accept(seen);
+            self.look().await?;
+            if superseder(self.ledger.state(), &self.snapshot).as_ref() != Some(&by) {
                 return Ok(());
             }
         }
