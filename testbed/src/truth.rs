@@ -7,6 +7,7 @@
 
 mod case;
 mod cluster;
+mod kubectl;
 mod run;
 mod table;
 mod tool;

@@ -1,16 +1,14 @@
 //! The objects of a case, and questions about them, by `kubectl`.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::case::Hindrance;
+use super::kubectl::Kubectl;
 use crate::testbed::Testbed;
 
 /// Pods of the service.
@@ -23,22 +21,19 @@ const INTERVAL: Duration = Duration::from_millis(200);
 /// A namespace of its own with the service in it.
 #[derive(Debug)]
 pub(super) struct Cluster<'a> {
-    testbed: &'a Testbed,
-    kubeconfig: PathBuf,
-    pub(super) namespace: String,
+    kubectl: Kubectl<'a>,
     pub(super) port: u16,
 }
 
 impl<'a> Cluster<'a> {
     /// Names a namespace; nothing is made yet.
     pub(super) fn new(testbed: &'a Testbed, namespace: String, port: u16) -> anyhow::Result<Self> {
-        let kubeconfig = testbed.user("truth", Some("system:masters"))?;
-        Ok(Self { testbed, kubeconfig, namespace, port })
+        Ok(Self { kubectl: Kubectl::new(testbed, "truth", namespace)?, port })
     }
 
     /// Deploys version 1 and waits until it is there.
-    pub(super) fn deploy(&self, service: &str, hindrance: Hindrance) -> anyhow::Result<()> {
-        self.kubectl(&["create", "namespace", &self.namespace])?;
+    pub(super) async fn deploy(&self, service: &str, hindrance: Hindrance) -> anyhow::Result<()> {
+        self.kubectl.run(&["create", "namespace", &self.kubectl.namespace]).await?;
         let mut items = vec![deployment(service), node_port(self.port)];
         match hindrance {
             Hindrance::Budget => items.push(json!({
@@ -54,14 +49,16 @@ impl<'a> Cluster<'a> {
             | Hindrance::Nothing
             | Hindrance::Stands(..) => {}
         }
-        self.apply(&json!({ "apiVersion": "v1", "kind": "List", "items": items }))?;
-        self.kubectl(&["rollout", "status", "deployment/web", "--timeout=120s"])?;
+        let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
+        self.kubectl.apply(&list).await?;
+        self.kubectl.run(&["rollout", "status", "deployment/web", "--timeout=120s"]).await?;
         Ok(())
     }
 
     /// Deletes the namespace and waits until it is gone.
-    pub(super) fn delete(&self) -> anyhow::Result<()> {
-        self.kubectl(&["delete", "namespace", &self.namespace, "--timeout=150s"]).map(|_| ())
+    pub(super) async fn delete(&self) -> anyhow::Result<()> {
+        let args = ["delete", "namespace", &self.kubectl.namespace, "--timeout=150s"];
+        self.kubectl.run(&args).await.map(|_| ())
     }
 
     /// Waits until the controller has made a pod of the new version.
@@ -77,7 +74,7 @@ impl<'a> Cluster<'a> {
     pub(super) async fn settled(&self) -> anyhow::Result<()> {
         let begun = Instant::now();
         loop {
-            let pods = self.kubectl(&["get", "pods", "-o", "name"])?;
+            let pods = self.kubectl.run(&["get", "pods", "-o", "name"]).await?;
             if pods.lines().count() == REPLICAS {
                 return Ok(());
             }
@@ -87,15 +84,15 @@ impl<'a> Cluster<'a> {
     }
 
     /// Returns the images that the pods run.
-    pub(super) fn images(&self) -> anyhow::Result<Vec<String>> {
+    pub(super) async fn images(&self) -> anyhow::Result<Vec<String>> {
         let path = "-o=jsonpath={.items[*].spec.containers[0].image}";
-        let images = self.kubectl(&["get", "pods", path])?;
+        let images = self.kubectl.run(&["get", "pods", path]).await?;
         Ok(images.split_whitespace().map(str::to_owned).collect())
     }
 
     /// Counts the requests of a user by verb, from the audit log.
     pub(super) fn requests_of(&self, user: &str) -> anyhow::Result<BTreeMap<String, u64>> {
-        let path = &self.testbed.info().audit_log;
+        let path = &self.kubectl.testbed.info().audit_log;
         let log = std::fs::read_to_string(path)
             .with_context(|| format!("failed to read {}", path.display()))?;
         let mut counts = BTreeMap::new();
@@ -119,7 +116,7 @@ impl<'a> Cluster<'a> {
     ) -> anyhow::Result<()> {
         let begun = Instant::now();
         loop {
-            let object = self.kubectl(&["get", "deployment", "web", "-o", "json"])?;
+            let object = self.kubectl.run(&["get", "deployment", "web", "-o", "json"]).await?;
             let object: Value = serde_json::from_str(&object)?;
             if holds(&object["status"]) {
                 return Ok(());
@@ -127,34 +124,6 @@ impl<'a> Cluster<'a> {
             ensure!(begun.elapsed() < limit, "{problem} within {limit:?}: {}", object["status"]);
             tokio::time::sleep(INTERVAL).await;
         }
-    }
-
-    fn apply(&self, objects: &Value) -> anyhow::Result<()> {
-        let mut command = self.command(&["apply", "-f", "-"]);
-        let mut child = command.stdin(Stdio::piped()).spawn().context("failed to start kubectl")?;
-        if let Some(mut stdin) = child.stdin.take() {
-            stdin.write_all(objects.to_string().as_bytes())?;
-        }
-        let output = child.wait_with_output()?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
-        Ok(())
-    }
-
-    fn kubectl(&self, args: &[&str]) -> anyhow::Result<String> {
-        let output = self.command(args).output().context("failed to start kubectl")?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            bail!("kubectl {}: {}", args.join(" "), said.trim());
-        }
-        Ok(String::from_utf8(output.stdout)?)
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(self.testbed.info().bin.join("kubectl"));
-        command.args(["--namespace", &self.namespace]).args(args);
-        command.env("KUBECONFIG", &self.kubeconfig).stdin(Stdio::null());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
     }
 }
 

@@ -11,6 +11,7 @@ use zdd_load::{Endpoints, Load, Mode, Running};
 
 use super::case::{Case, End, Hindrance, Tool};
 use super::cluster::{Cluster, REPLICAS};
+use super::kubectl::Kubectl;
 use super::table::Row;
 use super::tool::Deployer;
 use crate::plan::Component;
@@ -38,12 +39,16 @@ pub(super) async fn run(case: &Case, place: &Place<'_>) -> anyhow::Result<Row> {
     let index = super::CASES.iter().position(|other| other.name == case.name);
     let index = u16::try_from(index.unwrap_or_default())?;
     let namespace = format!("{}-{}", case.name, place.round);
+    let deployer = Deployer {
+        kubectl: Kubectl::new(place.testbed, &user(case, place), namespace.clone())?,
+        image: format!("{}:{}", case.service, case.to),
+    };
     let cluster = Cluster::new(place.testbed, namespace, FIRST_PORT + index)?;
-    cluster.deploy(case.service, case.hindrance)?;
+    cluster.deploy(case.service, case.hindrance).await?;
     reachable(cluster.port).await?;
     let load = start(cluster.port, place.rate)?;
     let begun = Instant::now();
-    let deployed = tokio::time::timeout(LIMIT, deploy(case, place, &cluster)).await;
+    let deployed = tokio::time::timeout(LIMIT, deploy(case, place, &cluster, &deployer)).await;
     let took = begun.elapsed();
     let deployed = deployed.unwrap_or_else(|_| anyhow::bail!("no end within {LIMIT:?}"));
     // Losses come late where a data plane lags: until the last old pod is gone, and then some.
@@ -60,16 +65,16 @@ pub(super) async fn run(case: &Case, place: &Place<'_>) -> anyhow::Result<Row> {
     let detail = settled.err().map_or(detail, |error| format!("{error:#}"));
     let row = Row::new(case, end, detail, took, &reports, cluster.requests_of(&user(case, place))?);
     if let Some(end) = end {
-        confirm(end, case, &cluster)?;
+        confirm(end, case, &cluster).await?;
     }
-    cluster.delete()?;
+    cluster.delete().await?;
     Ok(row)
 }
 
 /// The cluster must be what the tool said it is.
-fn confirm(end: End, case: &Case, cluster: &Cluster<'_>) -> anyhow::Result<()> {
+async fn confirm(end: End, case: &Case, cluster: &Cluster<'_>) -> anyhow::Result<()> {
     let tag = if end == End::New { case.to } else { "1" };
-    let images = cluster.images()?;
+    let images = cluster.images().await?;
     let wanted = format!("{}:{tag}", case.service);
     ensure!(
         images.len() == REPLICAS && images.iter().all(|image| *image == wanted),
@@ -86,18 +91,13 @@ async fn deploy(
     case: &Case,
     place: &Place<'_>,
     cluster: &Cluster<'_>,
+    deployer: &Deployer<'_>,
 ) -> anyhow::Result<(End, String)> {
-    let deployer = Deployer {
-        kubeconfig: place.testbed.user(&user(case, place), Some("system:masters"))?,
-        namespace: cluster.namespace.clone(),
-        image: format!("{}:{}", case.service, case.to),
-    };
     match case.tool {
         Tool::Nobody => Ok((End::Old, "nothing was done".to_owned())),
         Tool::Kubectl => {
-            let bin = &place.testbed.info().bin;
             let (ended, hindered) =
-                tokio::join!(deployer.kubectl(bin), hinder(case.hindrance, place, cluster));
+                tokio::join!(deployer.kubectl(), hinder(case.hindrance, place, cluster));
             hindered?;
             ended
         }
@@ -133,8 +133,11 @@ async fn hinder(
         }
         Hindrance::Killed(component) => {
             cluster.begun().await?;
-            place.testbed.signal(component, Signal::Kill)?;
-            place.testbed.restart(component)
+            // The load goes on beside it, on the other threads.
+            tokio::task::block_in_place(|| {
+                place.testbed.signal(component, Signal::Kill)?;
+                place.testbed.restart(component)
+            })
         }
         Hindrance::Stands(component, time) => {
             cluster.begun().await?;

@@ -1,6 +1,6 @@
 //! The deploy tools: processes of their own, as a user starts them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, ensure};
@@ -8,25 +8,25 @@ use serde_json::Value;
 use tokio::process::{Child, Command};
 
 use super::case::End;
+use super::kubectl::Kubectl;
 
 /// How long `kubectl rollout status` waits before the version counts as bad.
 const PATIENCE: &str = "--timeout=60s";
 
 /// A tool with credentials of its own, so that the audit log tells its requests.
 #[derive(Debug)]
-pub(super) struct Deployer {
-    pub(super) kubeconfig: PathBuf,
-    pub(super) namespace: String,
+pub(super) struct Deployer<'a> {
+    pub(super) kubectl: Kubectl<'a>,
     pub(super) image: String,
 }
 
-impl Deployer {
+impl Deployer<'_> {
     /// Starts the example.
     pub(super) fn zdd(&self, rolling: &Path) -> anyhow::Result<Child> {
         let mut command = Command::new(rolling);
-        command.arg("--kubeconfig").arg(&self.kubeconfig).args(["--namespace", &self.namespace]);
+        command.arg("--kubeconfig").arg(&self.kubectl.kubeconfig);
+        command.args(["--namespace", &self.kubectl.namespace]);
         command.args(["--existing", "--json", "--deadline", "60", "--next-image", &self.image]);
-        // A number of seconds without progress is what no-progress cases wait for.
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.kill_on_drop(true).spawn().context("failed to start the rolling example")
     }
@@ -50,24 +50,15 @@ impl Deployer {
     }
 
     /// Rolls out as an operator with `kubectl` does.
-    pub(super) async fn kubectl(&self, bin: &Path) -> anyhow::Result<(End, String)> {
-        let run = async |args: &[&str]| -> anyhow::Result<Option<String>> {
-            let mut command = Command::new(bin.join("kubectl"));
-            command.env("KUBECONFIG", &self.kubeconfig).args(["--namespace", &self.namespace]);
-            let output = command.args(args).kill_on_drop(true).output().await?;
-            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            Ok((!output.status.success()).then_some(said))
-        };
+    pub(super) async fn kubectl(&self) -> anyhow::Result<(End, String)> {
         let image = format!("web={}", self.image);
-        if let Some(problem) = run(&["set", "image", "deployment/web", &image]).await? {
-            anyhow::bail!("kubectl set image: {problem}");
-        }
+        self.kubectl.run(&["set", "image", "deployment/web", &image]).await?;
         let status = &["rollout", "status", "deployment/web", PATIENCE];
-        let Some(problem) = run(status).await? else {
+        let Err(problem) = self.kubectl.run(status).await else {
             return Ok((End::New, "successfully rolled out".to_owned()));
         };
-        run(&["rollout", "undo", "deployment/web"]).await?;
-        run(status).await?;
+        self.kubectl.run(&["rollout", "undo", "deployment/web"]).await?;
+        self.kubectl.run(status).await?;
         Ok((End::Old, format!("undone after: {problem}")))
     }
 }
