@@ -51,5 +51,5 @@ pub use cause::Cause;
 pub use counters::{Meter, Snapshot};
 pub use endpoints::Endpoints;
 pub use load::{Load, LoadError, Mode, Outcome};
-pub use report::{Connections, FailureSample, Latency, Report};
+pub use report::{Connections, FailureSample, Latency, Report, Totals};
 pub use running::Running;

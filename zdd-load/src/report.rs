@@ -32,6 +32,34 @@ pub struct Report {
     pub samples: Vec<FailureSample>,
 }
 
+/// What became of the requests of several loads together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Totals {
+    /// Requests sent.
+    pub sent: u64,
+    /// Requests that failed.
+    pub failed: u64,
+    /// Failures by cause; causes that did not occur are left out.
+    pub causes: BTreeMap<Cause, u64>,
+}
+
+impl Totals {
+    /// Adds up reports.
+    #[must_use]
+    pub fn of(reports: &[Report]) -> Self {
+        let mut all = Self::default();
+        for report in reports {
+            all.sent += report.sent;
+            all.failed += report.failed;
+            for (cause, count) in &report.causes {
+                *all.causes.entry(*cause).or_default() += count;
+            }
+        }
+        all
+    }
+}
+
 /// Latency in microseconds, from the time a request was due to the end of its body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]

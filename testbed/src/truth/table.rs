@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
-use zdd_load::{FailureSample, Report};
+use zdd_load::{FailureSample, Report, Totals};
 
 use super::case::{Case, End};
 
@@ -21,9 +21,8 @@ pub(super) struct Row {
     as_expected: bool,
     must_serve: bool,
     total_ms: u64,
-    sent: u64,
-    failed: u64,
-    causes: BTreeMap<String, u64>,
+    #[serde(flatten)]
+    requests: Totals,
     /// The longest that a request took.
     slowest_ms: u64,
     api_requests: BTreeMap<String, u64>,
@@ -40,10 +39,6 @@ impl Row {
         reports: &[Report],
         api_requests: BTreeMap<String, u64>,
     ) -> Self {
-        let mut causes = BTreeMap::new();
-        for (cause, count) in reports.iter().flat_map(|report| &report.causes) {
-            *causes.entry(cause.to_string()).or_default() += count;
-        }
         let slowest = reports.iter().map(|report| report.latency_us.max).max();
         Self {
             case: case.name,
@@ -53,9 +48,7 @@ impl Row {
             as_expected: end == Some(case.end),
             must_serve: case.must_serve,
             total_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            sent: reports.iter().map(|report| report.sent).sum(),
-            failed: reports.iter().map(|report| report.failed).sum(),
-            causes,
+            requests: Totals::of(reports),
             slowest_ms: slowest.unwrap_or(0) / 1_000,
             api_requests,
             samples: reports.iter().flat_map(|report| report.samples.clone()).collect(),
@@ -64,13 +57,14 @@ impl Row {
 
     /// Tells whether it came to what zdd promises; cases without zdd promise nothing.
     pub(super) fn is_good(&self) -> bool {
-        !self.must_serve || (self.as_expected && self.failed == 0)
+        !self.must_serve || (self.as_expected && self.requests.failed == 0)
     }
 
     pub(super) fn line(&self) -> String {
         let mark = if self.is_good() { "" } else { "NOT AS PROMISED: " };
         let seconds = Duration::from_millis(self.total_ms).as_secs_f64();
-        format!("{mark}{} failed of {}, {seconds:.1} s, {}", self.failed, self.sent, self.detail)
+        let Totals { sent, failed, .. } = self.requests;
+        format!("{mark}{failed} failed of {sent}, {seconds:.1} s, {}", self.detail)
     }
 }
 
@@ -82,26 +76,29 @@ impl fmt::Display for Table<'_> {
         writeln!(f, "| case | took | sent | failed | causes | slowest | API requests |")?;
         writeln!(f, "|---|---|---|---|---|---|---|")?;
         for row in self.0 {
-            let list = |counts: &BTreeMap<String, u64>| {
-                let parts: Vec<_> = counts.iter().map(|(key, n)| format!("{n} {key}")).collect();
-                parts.join(", ")
-            };
             let seconds = Duration::from_millis(row.total_ms).as_secs_f64();
             let total: u64 = row.api_requests.values().sum();
             writeln!(
                 f,
                 "| {} | {seconds:.1} s | {} | **{}** | {} | {} ms | {total}: {} |",
                 row.about,
-                row.sent,
-                row.failed,
-                list(&row.causes),
+                row.requests.sent,
+                row.requests.failed,
+                list(&row.requests.causes),
                 row.slowest_ms,
                 list(&row.api_requests),
             )?;
         }
         let promised = || self.0.iter().filter(|row| row.must_serve);
-        let (sent, failed): (u64, u64) =
-            (promised().map(|row| row.sent).sum(), promised().map(|row| row.failed).sum());
+        let (sent, failed): (u64, u64) = (
+            promised().map(|row| row.requests.sent).sum(),
+            promised().map(|row| row.requests.failed).sum(),
+        );
         write!(f, "\nrequests in the cases of zdd with zdd-shutdown: {sent} sent, {failed} failed")
     }
+}
+
+fn list<K: fmt::Display>(counts: &BTreeMap<K, u64>) -> String {
+    let parts: Vec<_> = counts.iter().map(|(key, count)| format!("{count} {key}")).collect();
+    parts.join(", ")
 }

@@ -20,13 +20,13 @@ use tokio::time::Instant;
 use zdd_core::{Change, Outcome, Rollout, Target};
 use zdd_examples::pods::Pods;
 use zdd_examples::{manifest, web};
-use zdd_load::{Load, Mode, Running};
+use zdd_load::{Load, Mode, Running, Totals};
 use zdd_strategies::gates::Available;
 use zdd_strategies::{Rolling, RollingConfig, Stage};
 
 use args::Args;
 use place::Place;
-use report::{Requests, Summary};
+use report::Summary;
 
 /// How long version 1 may take to serve.
 const UP_WITHIN: Duration = Duration::from_secs(120);
@@ -103,9 +103,9 @@ async fn deploy(place: &Place, pods: &Pods, args: &Args) -> anyhow::Result<ExitC
     for sample in reports.iter().flat_map(|report| &report.samples) {
         eprintln!("failed after {} ms: {} ({})", sample.at_ms, sample.cause, sample.detail);
     }
-    let requests = Requests::of(&reports);
+    let requests = Totals::of(&reports);
     let as_expected = (report.outcome == Outcome::Promoted) == args.fail.is_none();
-    let good = as_expected && requests.failed() == 0;
+    let good = as_expected && requests.failed == 0;
     let limit = limit(pods, args);
     let summary = Summary::new(report, requests, (total, Some(limit)), place.counter.counts());
     if args.json {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use zdd_core::{Outcome, PhaseTime, Report};
+use zdd_load::Totals;
 
 /// The result of a run; its JSON form is the last line with `--json`.
 #[derive(Debug, Serialize)]
@@ -14,7 +15,7 @@ pub(crate) struct Summary {
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
-    requests: Requests,
+    requests: Totals,
     phases: Vec<PhaseTime>,
     total_ms: u64,
     /// What the slowest necessary chain of pod starts, readiness and asked waits alone takes;
@@ -24,37 +25,10 @@ pub(crate) struct Summary {
     api_requests: BTreeMap<&'static str, u64>,
 }
 
-/// What became of the requests.
-#[derive(Debug, Default, Serialize)]
-pub(crate) struct Requests {
-    sent: u64,
-    failed: u64,
-    causes: BTreeMap<String, u64>,
-}
-
-impl Requests {
-    /// Adds up the loads.
-    pub(crate) fn of(reports: &[zdd_load::Report]) -> Self {
-        let mut all = Self::default();
-        for report in reports {
-            all.sent += report.sent;
-            all.failed += report.failed;
-            for (cause, count) in &report.causes {
-                *all.causes.entry(cause.to_string()).or_default() += count;
-            }
-        }
-        all
-    }
-
-    pub(crate) fn failed(&self) -> u64 {
-        self.failed
-    }
-}
-
 impl Summary {
     pub(crate) fn new(
         report: Report,
-        requests: Requests,
+        requests: Totals,
         (total, limit): (Duration, Option<Duration>),
         api_requests: BTreeMap<&'static str, u64>,
     ) -> Self {
