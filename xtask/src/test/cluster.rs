@@ -58,7 +58,6 @@ pub(super) fn command(testbed: &Testbed, program: &std::ffi::OsStr) -> anyhow::R
     command
         .env("ZDD_TESTBED_KUBECONFIG", &info.kubeconfig)
         .env("ZDD_TESTBED_LEVEL", info.level.name())
-        .env("ZDD_TESTBED_AUDIT_LOG", &info.audit_log)
-        .env("ZDD_REQUIRE_TESTBED", "1");
+        .env("ZDD_TESTBED_AUDIT_LOG", &info.audit_log);
     Ok(command)
 }
