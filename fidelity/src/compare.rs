@@ -1,5 +1,7 @@
 //! The difference between two records.
 
+use similar::{Algorithm, ChangeTag, capture_diff_slices};
+
 use crate::script::Script;
 
 /// Returns where what was observed is not what was recorded, for people; empty when it is.
@@ -20,31 +22,15 @@ pub fn difference(script: &Script, observed: &[Vec<String>]) -> String {
 }
 
 /// The lines that differ: `-` was recorded, `+` was observed.
-fn diff<'a>(old: &'a [String], new: &'a [String]) -> Vec<(char, &'a str)> {
-    // Longest common subsequence; records have tens of lines.
-    let mut length = vec![vec![0_usize; new.len() + 1]; old.len() + 1];
-    for (i, left) in old.iter().enumerate().rev() {
-        for (j, right) in new.iter().enumerate().rev() {
-            length[i][j] = if left == right {
-                length[i + 1][j + 1] + 1
-            } else {
-                length[i + 1][j].max(length[i][j + 1])
-            };
-        }
-    }
-    let (mut i, mut j, mut lines) = (0, 0, Vec::new());
-    while i < old.len() || j < new.len() {
-        if i < old.len() && j < new.len() && old[i] == new[j] {
-            (i, j) = (i + 1, j + 1);
-        } else if j >= new.len() || (i < old.len() && length[i + 1][j] >= length[i][j + 1]) {
-            lines.push(('-', old[i].as_str()));
-            i += 1;
-        } else {
-            lines.push(('+', new[j].as_str()));
-            j += 1;
-        }
-    }
-    lines
+fn diff(old: &[String], new: &[String]) -> Vec<(char, String)> {
+    let operations = capture_diff_slices(Algorithm::Lcs, old, new);
+    let changes = operations.iter().flat_map(|operation| operation.iter_changes(old, new));
+    let marked = changes.filter_map(|change| match change.tag() {
+        ChangeTag::Delete => Some(('-', change.value())),
+        ChangeTag::Insert => Some(('+', change.value())),
+        ChangeTag::Equal => None,
+    });
+    marked.collect()
 }
 
 #[cfg(test)]
