@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail, ensure};
 use ring::digest;
@@ -45,6 +46,10 @@ const TOOLS: &[Tool] = &[
 /// Files whose content decides what is built.
 const INPUTS: &[(&str, &str)] =
     &[("etcd", "go.mod"), ("etcd", "go.sum"), ("kubernetes", "go.mod"), ("kubernetes", "go.sum")];
+/// How long programs are kept that nothing uses: a branch may need them again.
+const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The file in a folder of programs that says by its age when they were used last.
+const USED: &str = "lock";
 /// The packages that are told which version they are.
 const VERSIONED: &[&str] = &["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"];
 
@@ -63,13 +68,15 @@ pub(crate) fn build(
     let bin = folder.join("bin");
     let wanted: Vec<&Tool> = wanted(level).collect();
     if wanted.iter().all(|tool| bin.join(tool.name).is_file()) {
+        // A cache that may only be read serves as well; it is not ours to tidy then.
+        mark(&folder, SystemTime::now()).ok();
         return Ok(bin);
     }
     if let Some(lack) = machine.lacks_to_build() {
         bail!("Kubernetes is not built yet, and this machine lacks {lack}");
     }
     fs::create_dir_all(&bin).with_context(|| format!("failed to make {}", bin.display()))?;
-    let lock = File::create(folder.join("lock"))?;
+    let lock = File::create(folder.join(USED))?;
     lock.lock().with_context(|| format!("failed to lock {}", folder.display()))?;
     for (tool, number) in wanted.iter().zip(1..) {
         // Whoever held the lock before may have built it.
@@ -78,7 +85,28 @@ pub(crate) fn build(
             tool.build(&folder, &bin, &flags)?;
         }
     }
+    mark(&folder, SystemTime::now())?;
+    prune(&folder, SystemTime::now());
     Ok(bin)
+}
+
+/// Notes that a folder of programs was used.
+fn mark(folder: &Path, now: SystemTime) -> std::io::Result<()> {
+    File::options().write(true).open(folder.join(USED))?.set_modified(now)
+}
+
+/// Removes the folders beside `folder` whose programs nothing has used for long: each is as large
+/// as this one, and an update of Kubernetes makes a new one.
+fn prune(folder: &Path, now: SystemTime) {
+    let beside = folder.parent().and_then(|parent| fs::read_dir(parent).ok());
+    for other in beside.into_iter().flatten().flatten().map(|entry| entry.path()) {
+        let used = fs::metadata(other.join(USED)).and_then(|used| used.modified());
+        let idle = used.ok().and_then(|used| now.duration_since(used).ok());
+        if other != folder && idle.is_some_and(|idle| idle > KEEP) {
+            // What cannot be removed costs room, and nothing else.
+            fs::remove_dir_all(other).ok();
+        }
+    }
 }
 
 /// Tells whether everything that a level needs is there.
@@ -179,4 +207,36 @@ fn key(flags: &str) -> anyhow::Result<String> {
     context.update(std::env::consts::ARCH.as_bytes());
     let hash = context.finish();
     Ok(hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::time::{Duration, SystemTime};
+
+    use super::{KEEP, USED, mark, prune};
+
+    #[test]
+    fn programs_that_nothing_used_for_long_are_removed_and_nothing_else() {
+        let tools = tempfile::tempdir().unwrap();
+        let now = SystemTime::now();
+        let folder = |name: &str, idle: Duration| {
+            let folder = tools.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            File::create(folder.join(USED)).unwrap();
+            mark(&folder, now - idle).unwrap();
+            folder
+        };
+        let day = Duration::from_secs(24 * 3600);
+        let this = folder("this", KEEP + day);
+        let recent = folder("recent", KEEP - day);
+        let old = folder("old", KEEP + day);
+        let foreign = tools.path().join("foreign");
+        fs::create_dir(&foreign).unwrap();
+        fs::write(tools.path().join("images.tar"), "").unwrap();
+        prune(&this, now);
+        assert!(this.exists() && recent.exists() && foreign.exists());
+        assert!(tools.path().join("images.tar").exists());
+        assert!(!old.exists());
+    }
 }
