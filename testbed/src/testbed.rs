@@ -154,7 +154,9 @@ impl Testbed {
     pub fn find(dir: &std::path::Path) -> anyhow::Result<Self> {
         let dir = std::path::absolute(dir)?;
         let info = Info::read(&dir)?;
-        let info = info.with_context(|| format!("no testbed is up in {}; `cargo xtask testbed up` brings one up", dir.display()))?;
+        let info = info.with_context(|| {
+            format!("no testbed is up in {}; `cargo xtask testbed up` brings one up", dir.display())
+        })?;
         control::ask(&dir, &Request::Status)
             .with_context(|| format!("the testbed in {} was killed", dir.display()))?;
         Ok(Self { info, tie: None })
@@ -325,8 +327,9 @@ struct Gone {
 
 impl Gone {
     fn of(dir: &std::path::Path) -> anyhow::Result<Self> {
-        let lock = fs::File::open(dir.join(keeper::LOCK))
-            .with_context(|| format!("no testbed is up in {}; `cargo xtask testbed up` brings one up", dir.display()))?;
+        let lock = fs::File::open(dir.join(keeper::LOCK)).with_context(|| {
+            format!("no testbed is up in {}; `cargo xtask testbed up` brings one up", dir.display())
+        })?;
         Ok(Self { dir: dir.to_owned(), lock })
     }
 

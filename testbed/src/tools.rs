@@ -69,14 +69,14 @@ pub(crate) fn build(
     let wanted: Vec<&Tool> = wanted(level).collect();
     if wanted.iter().all(|tool| bin.join(tool.name).is_file()) {
         // A cache that may only be read serves as well; it is not ours to tidy then.
-        mark(&folder, SystemTime::now()).ok();
+        mark(&folder).ok();
         return Ok(bin);
     }
     if let Some(lack) = machine.lacks_to_build() {
         bail!("Kubernetes is not built yet, and this machine lacks {lack}");
     }
     fs::create_dir_all(&bin).with_context(|| format!("failed to make {}", bin.display()))?;
-    let lock = File::create(folder.join(USED))?;
+    let lock = mark(&folder)?;
     lock.lock().with_context(|| format!("failed to lock {}", folder.display()))?;
     for (tool, number) in wanted.iter().zip(1..) {
         // Whoever held the lock before may have built it.
@@ -85,23 +85,27 @@ pub(crate) fn build(
             tool.build(&folder, &bin, &flags)?;
         }
     }
-    mark(&folder, SystemTime::now())?;
-    prune(&folder, SystemTime::now());
+    prune(&folder);
     Ok(bin)
 }
 
-/// Notes that a folder of programs was used.
-fn mark(folder: &Path, now: SystemTime) -> std::io::Result<()> {
-    File::options().write(true).open(folder.join(USED))?.set_modified(now)
+/// Notes that a folder of programs is used now.
+fn mark(folder: &Path) -> std::io::Result<File> {
+    File::create(folder.join(USED))
 }
 
-/// Removes the folders beside `folder` whose programs nothing has used for long: each is as large
-/// as this one, and an update of Kubernetes makes a new one.
-fn prune(folder: &Path, now: SystemTime) {
+/// Tells when a folder of programs was used last.
+fn used(folder: &Path) -> std::io::Result<SystemTime> {
+    fs::metadata(folder.join(USED))?.modified()
+}
+
+/// Removes the folders beside `folder`, just used, whose programs nothing has used for long: each
+/// is as large as this one, and an update of Kubernetes makes a new one.
+fn prune(folder: &Path) {
+    let Ok(now) = used(folder) else { return };
     let beside = folder.parent().and_then(|parent| fs::read_dir(parent).ok());
     for other in beside.into_iter().flatten().flatten().map(|entry| entry.path()) {
-        let used = fs::metadata(other.join(USED)).and_then(|used| used.modified());
-        let idle = used.ok().and_then(|used| now.duration_since(used).ok());
+        let idle = used(&other).ok().and_then(|used| now.duration_since(used).ok());
         if other != folder && idle.is_some_and(|idle| idle > KEEP) {
             // What cannot be removed costs room, and nothing else.
             fs::remove_dir_all(other).ok();
@@ -211,30 +215,29 @@ fn key(flags: &str) -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
-    use std::time::{Duration, SystemTime};
+    use std::fs;
+    use std::time::Duration;
 
-    use super::{KEEP, USED, mark, prune};
+    use super::{KEEP, mark, prune, used};
 
     #[test]
     fn programs_that_nothing_used_for_long_are_removed_and_nothing_else() {
         let tools = tempfile::tempdir().unwrap();
-        let now = SystemTime::now();
         let folder = |name: &str, idle: Duration| {
             let folder = tools.path().join(name);
             fs::create_dir(&folder).unwrap();
-            File::create(folder.join(USED)).unwrap();
-            mark(&folder, now - idle).unwrap();
+            let mark = mark(&folder).unwrap();
+            mark.set_modified(used(&folder).unwrap() - idle).unwrap();
             folder
         };
         let day = Duration::from_secs(24 * 3600);
-        let this = folder("this", KEEP + day);
         let recent = folder("recent", KEEP - day);
         let old = folder("old", KEEP + day);
+        let this = folder("this", Duration::ZERO);
         let foreign = tools.path().join("foreign");
         fs::create_dir(&foreign).unwrap();
         fs::write(tools.path().join("images.tar"), "").unwrap();
-        prune(&this, now);
+        prune(&this);
         assert!(this.exists() && recent.exists() && foreign.exists());
         assert!(tools.path().join("images.tar").exists());
         assert!(!old.exists());

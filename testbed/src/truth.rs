@@ -6,12 +6,15 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command for people")]
 
 mod case;
+mod chart;
 mod cluster;
 mod kubectl;
 mod run;
 mod table;
+mod timeline;
 mod tool;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -37,6 +40,9 @@ pub(crate) struct Truth {
     /// How often every case is run.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
+    /// Draws the cases along an axis of time into an SVG file.
+    #[arg(long, value_name = "FILE")]
+    chart: Option<PathBuf>,
     /// Lists the cases and runs none.
     #[arg(long)]
     list: bool,
@@ -63,6 +69,11 @@ impl Truth {
             self.chosen().next().is_some(),
             "no case is named like that; --list names them all"
         );
+        if let Some(path) = &self.chart {
+            // Before half an hour of runs, not after it.
+            let file = File::options().create(true).append(true).open(path);
+            file.with_context(|| format!("failed to open the chart {}", path.display()))?;
+        }
         match &self.inside {
             Some(rolling) => self.measure(&Testbed::find(dir)?, rolling, json),
             None => self.enter(dir, json, observe),
@@ -91,6 +102,9 @@ impl Truth {
         command.arg("--inside").arg(rolling).args(&self.cases);
         command.args(["--rate", &self.rate.to_string(), "--tail", &self.tail.to_string()]);
         command.args(["--rounds", &self.rounds.to_string()]);
+        if let Some(path) = &self.chart {
+            command.arg("--chart").arg(path);
+        }
         let status = command.status().context("failed to start in the network of the node")?;
         testbed.down()?;
         Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -110,6 +124,10 @@ impl Truth {
                 eprintln!("  {}", row.line());
                 rows.push(row);
             }
+        }
+        if let Some(path) = &self.chart {
+            svg::save(path, &chart::draw(&rows))
+                .with_context(|| format!("failed to write the chart {}", path.display()))?;
         }
         let good = rows.iter().all(table::Row::is_good);
         if json {

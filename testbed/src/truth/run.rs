@@ -13,6 +13,7 @@ use super::case::{Case, End, Hindrance, Tool};
 use super::cluster::{Cluster, REPLICAS};
 use super::kubectl::Kubectl;
 use super::table::Row;
+use super::timeline::Timeline;
 use super::tool::Deployer;
 use crate::plan::Component;
 use crate::testbed::{Signal, Testbed};
@@ -46,7 +47,8 @@ pub(super) async fn run(case: &Case, place: &Place<'_>) -> anyhow::Result<Row> {
     let cluster = Cluster::new(place.testbed, namespace, FIRST_PORT + index)?;
     cluster.deploy(case.service, case.hindrance).await?;
     reachable(cluster.port).await?;
-    let load = start(cluster.port, place.rate)?;
+    let timeline = Timeline::start();
+    let load = start(cluster.port, place.rate, &timeline)?;
     let begun = Instant::now();
     let deployed = tokio::time::timeout(LIMIT, deploy(case, place, &cluster, &deployer)).await;
     let took = begun.elapsed();
@@ -63,7 +65,8 @@ pub(super) async fn run(case: &Case, place: &Place<'_>) -> anyhow::Result<Row> {
         Err(error) => (None, format!("{error:#}")),
     };
     let detail = settled.err().map_or(detail, |error| format!("{error:#}"));
-    let row = Row::new(case, end, detail, took, &reports, cluster.requests_of(&user(case, place))?);
+    let api_requests = cluster.requests_of(&user(case, place))?;
+    let row = Row::new(case, end, detail, took, &reports, api_requests, timeline.tallies());
     if let Some(end) = end {
         confirm(end, case, &cluster).await?;
     }
@@ -178,8 +181,11 @@ async fn reachable(port: u16) -> anyhow::Result<()> {
     }
 }
 
-fn start(port: u16, rate: u32) -> anyhow::Result<[Running; 2]> {
-    let half = |mode| load(port, rate / 2).mode(mode).start().context("failed to start the load");
+fn start(port: u16, rate: u32, timeline: &Timeline) -> anyhow::Result<[Running; 2]> {
+    let half = |mode| {
+        let load = timeline.watch(load(port, rate / 2).mode(mode));
+        load.start().context("failed to start the load")
+    };
     Ok([half(Mode::KeepAlive)?, half(Mode::Fresh)?])
 }
 

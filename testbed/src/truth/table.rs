@@ -8,26 +8,31 @@ use serde::Serialize;
 use zdd_load::{FailureSample, Report, Totals};
 
 use super::case::{Case, End};
+use super::timeline::{SPAN, Tally};
 
 /// The result of one case.
 #[derive(Debug, Serialize)]
 pub(super) struct Row {
     case: &'static str,
-    about: &'static str,
+    pub(super) about: &'static str,
     service: &'static str,
     /// What the tool said at the end.
     detail: String,
     /// Whether it ended as it should, and the cluster was what the tool said.
     as_expected: bool,
     must_serve: bool,
-    total_ms: u64,
+    pub(super) total_ms: u64,
     #[serde(flatten)]
-    requests: Totals,
+    pub(super) requests: Totals,
     /// The longest that a request took.
     slowest_ms: u64,
     api_requests: BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     samples: Vec<FailureSample>,
+    /// Milliseconds that are counted together in `timeline`.
+    span_ms: u64,
+    /// From the start of the load and of the rollout on.
+    pub(super) timeline: Vec<Tally>,
 }
 
 impl Row {
@@ -38,6 +43,7 @@ impl Row {
         took: Duration,
         reports: &[Report],
         api_requests: BTreeMap<String, u64>,
+        timeline: Vec<Tally>,
     ) -> Self {
         let slowest = reports.iter().map(|report| report.latency_us.max).max();
         Self {
@@ -47,12 +53,26 @@ impl Row {
             detail,
             as_expected: end == Some(case.end),
             must_serve: case.must_serve,
-            total_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            total_ms: milliseconds(took),
             requests: Totals::of(reports),
             slowest_ms: slowest.unwrap_or(0) / 1_000,
             api_requests,
             samples: reports.iter().flat_map(|report| report.samples.clone()).collect(),
+            span_ms: milliseconds(SPAN),
+            timeline,
         }
+    }
+
+    /// A case of a second and a half, for tests.
+    #[cfg(test)]
+    pub(super) fn example(timeline: Vec<Tally>) -> Self {
+        let sent = timeline.iter().map(|tally| tally.answered.values().sum::<u64>() + tally.failed);
+        let failed = timeline.iter().map(|tally| tally.failed).sum();
+        let took = Duration::from_millis(1_200);
+        let case = &super::CASES[0];
+        let mut row = Self::new(case, None, String::new(), took, &[], BTreeMap::new(), vec![]);
+        (row.requests.sent, row.requests.failed) = (sent.sum(), failed);
+        Self { timeline, ..row }
     }
 
     /// Tells whether it came to what zdd promises; cases without zdd promise nothing.
@@ -101,4 +121,8 @@ impl fmt::Display for Table<'_> {
 fn list<K: fmt::Display>(counts: &BTreeMap<K, u64>) -> String {
     let parts: Vec<_> = counts.iter().map(|(key, count)| format!("{count} {key}")).collect();
     parts.join(", ")
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
