@@ -55,7 +55,7 @@ pub use calls::{CallCounts, CallKey};
 pub use error::TransportError;
 pub use reply::ApiBody;
 pub(crate) use reply::refusal;
-pub use request::Verb;
+pub use request::{Freshness, Verb};
 pub use resource::{Resource, Scope};
 pub use status::{ApiStatus, Cause, Details, FieldError};
 pub use watch::Gone;

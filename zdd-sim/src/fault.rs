@@ -16,7 +16,7 @@ use tokio::sync::watch;
 pub use plan::{Fault, Plan, PlanError};
 pub(crate) use stream::{delay, drop_after};
 
-use crate::api::Verb;
+use crate::api::{Freshness, Verb};
 
 /// A request that a client sent.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -28,6 +28,21 @@ pub struct Seen {
     pub target: String,
     /// The object's name, empty for collections.
     pub name: String,
+    /// How old the answer may be.
+    pub freshness: Freshness,
+}
+
+impl Seen {
+    /// Tells whether the fault can meet this request: only a read that a real server may answer
+    /// from the past can be stale.
+    #[must_use]
+    pub fn can_meet(&self, fault: &Fault) -> bool {
+        let is_possible = match fault {
+            Fault::Stale { .. } => self.freshness != Freshness::Newest,
+            _ => true,
+        };
+        is_possible && fault.meets(self.verb)
+    }
 }
 
 impl fmt::Display for Seen {
@@ -119,7 +134,7 @@ impl Faults {
     pub(crate) fn meet(&self, seen: Seen) -> Option<Fault> {
         let mut state = self.state();
         let at = state.seen.len();
-        let fault = state.plan.get(at).filter(|fault| fault.meets(seen.verb)).cloned();
+        let fault = state.plan.get(at).filter(|fault| seen.can_meet(fault)).cloned();
         state.seen.push(seen);
         if let Some(fault) = &fault {
             state.injected.insert(at, fault.clone());

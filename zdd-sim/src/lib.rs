@@ -24,7 +24,7 @@ mod store;
 
 pub use api::{
     AdmissionChain, ApiBody, ApiServer, ApiStatus, Authorizer, CallCounts, CallKey, Cause, Details,
-    FieldError, Gone, Resource, RoleError, Scope, TransportError, Verb,
+    FieldError, Freshness, Gone, Resource, RoleError, Scope, TransportError, Verb,
 };
 pub use clock::Clock;
 pub use cluster::{Cluster, ClusterBuilder, Latencies};

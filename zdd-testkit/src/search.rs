@@ -122,6 +122,7 @@ impl Scenario {
         let trials: Vec<Trial> = requests
             .flat_map(|(at, seen)| {
                 let faults = Fault::all_for(seen.verb).into_iter();
+                let faults = faults.filter(|fault| seen.can_meet(fault));
                 faults.map(move |fault| Trial {
                     faults: Plan::single(at, fault),
                     ..Trial::calm(SEED)

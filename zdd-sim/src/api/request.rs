@@ -88,6 +88,22 @@ pub(crate) struct Call {
     warnings: Arc<Mutex<Vec<String>>>,
 }
 
+/// How old the state may be that a request is answered from.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "complete by the API's rules on resourceVersion")]
+pub enum Freshness {
+    /// As old as a server may lag behind, yet not older than a revision that the client names: a
+    /// read with a resourceVersion.
+    Any {
+        /// The revision, 0 for none.
+        not_before: u64,
+    },
+    /// The newest state, or the state at exactly one revision: writes, and reads without a
+    /// resourceVersion.
+    #[default]
+    Newest,
+}
+
 /// Where a path leads.
 #[derive(Clone, Debug)]
 pub(crate) enum Route {
@@ -308,6 +324,32 @@ impl Call {
     pub(crate) fn scope(&self) -> Option<&str> {
         let all = self.resource.is_namespaced() && self.namespace.is_empty();
         (!all).then_some(self.namespace.as_str())
+    }
+
+    /// Tells how old the answer may be.
+    ///
+    /// A server answers from a cache that may lag only where the client names a resourceVersion:
+    /// a read without one is a consistent one.
+    pub(crate) fn freshness(&self) -> Freshness {
+        let query = &self.query;
+        let Ok(not_before) = query.resource_version.parse::<u64>() else {
+            return Freshness::Newest;
+        };
+        let from_cache = match self.verb {
+            Verb::Get => true,
+            Verb::List => {
+                let is_exact = not_before > 0
+                    && (query.limit > 0 && query.resource_version_match.is_empty()
+                        || query.resource_version_match == "Exact");
+                query.continue_token.is_empty() && !is_exact
+            }
+            // From a revision on there are changes only, and these come in order.
+            Verb::Watch => not_before == 0 || query.send_initial_events == Some(true),
+            Verb::Create | Verb::Delete | Verb::DeleteCollection | Verb::Patch | Verb::Update => {
+                false
+            }
+        };
+        if from_cache { Freshness::Any { not_before } } else { Freshness::Newest }
     }
 
     /// Notes what the client has to be told, once.

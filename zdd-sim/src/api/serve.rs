@@ -17,7 +17,7 @@ use super::reply::{ApiBody, Reply, refusal};
 use super::request::{Call, Route};
 use super::status::ApiStatus;
 use super::{ApiServer, lock, request, watch};
-use crate::api::Verb;
+use crate::api::{Freshness, Verb};
 use crate::fault::{Fault, Faults, Seen, delay, drop_after};
 
 impl<B> Service<Request<B>> for ApiServer
@@ -77,7 +77,8 @@ impl ApiServer {
             target: target.clone(),
         });
         let faults = self.faults.as_ref()?;
-        faults.meet(Seen { verb: call.verb, target, name: call.name().to_owned() })
+        let (name, freshness) = (call.name().to_owned(), call.freshness());
+        faults.meet(Seen { verb: call.verb, target, name, freshness })
     }
 
     /// Answers a request that meets a fault.
@@ -113,10 +114,7 @@ impl ApiServer {
                 return pending().await;
             }
             Fault::HangBefore => return pending().await,
-            Fault::Stale { revisions } => {
-                let now = lock(&self.core.store).revision();
-                effect(Some(now.saturating_sub(*revisions).max(1)))
-            }
+            Fault::Stale { revisions } => effect(Some(self.past(&route, *revisions))),
             Fault::TooManyRequests { retry_after } => {
                 refusal(&ApiStatus::too_many_requests(*retry_after))
             }
@@ -127,6 +125,19 @@ impl ApiServer {
                 effect(None).map(|body| ApiBody::stream(delay(body.into_stream(), *by)))
             }
         })
+    }
+
+    /// The revision at which a server is that lags, and that has waited for what the client knows.
+    fn past(&self, route: &Result<Route, ApiStatus>, revisions: u64) -> u64 {
+        let now = lock(&self.core.store).revision();
+        let known = match route.as_ref().ok() {
+            Some(Route::Objects(call)) => match call.freshness() {
+                Freshness::Any { not_before } => not_before.min(now),
+                Freshness::Newest => now,
+            },
+            Some(Route::Document(_)) | None => now,
+        };
+        now.saturating_sub(revisions).max(known).max(1)
     }
 
     /// The client is dead: it hears nothing any more.

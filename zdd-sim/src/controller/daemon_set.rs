@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::collection::Collection;
 use crate::controller::Next;
 use crate::controller::context::{Context, Note};
-use crate::controller::history::{self, History};
+use crate::controller::history::{self, History, Keeper};
 use crate::controller::meta::{controller_name, controller_ref, suffix};
 use crate::controller::pods::{
     from_template, has_ended, is_available, is_ready, next_available, pinned_node,
@@ -48,10 +48,8 @@ pub(crate) fn reconcile(ctx: &mut Context<'_>, place: &Place) -> Next {
         return Next::Done;
     }
     let owner = controller_ref(&set, "apps/v1", "DaemonSet");
-    let mut history = History::of(ctx, &set);
-    let Some(revision) = history.update(ctx, &set, ("apps/v1", "DaemonSet")) else {
-        return Next::Retry;
-    };
+    let mut history = History::of(ctx, Keeper::DaemonSet, &set, &owner);
+    let Some(revision) = history.update(ctx, &set, &owner) else { return Next::Retry };
     let pods = ctx.claim(&Collection::PODS, &set, &owner);
     let min_ready = set.int("/spec/minReadySeconds").unwrap_or_default();
     let mut work = Work {

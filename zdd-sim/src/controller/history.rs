@@ -6,28 +6,69 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::collection::Collection;
-use crate::controller::context::Context;
-use crate::controller::meta::{Fnv, controller_ref, safe_encode};
+use crate::controller::context::{Context, WriteError};
+use crate::controller::meta::{Fnv, safe_encode};
 use crate::object::Object;
-use crate::store::Part;
+use crate::store::{Part, StoreError};
 
-const HASH_LABEL: &str = "controller.kubernetes.io/hash";
+/// The two kinds that keep such a history, each in its own way.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Keeper {
+    DaemonSet,
+    StatefulSet,
+}
+
+impl Keeper {
+    fn label(self) -> &'static str {
+        match self {
+            Self::DaemonSet => "controller-revision-hash",
+            Self::StatefulSet => "controller.kubernetes.io/hash",
+        }
+    }
+
+    /// Hashes what a revision is of. One hashes the template, the other what is stored of it, so
+    /// that two owners of one name and one template have revisions of different names.
+    fn hash(self, owner: &Value, data: &Value, collisions: Option<i64>) -> String {
+        let mut hash = Fnv::new();
+        match self {
+            Self::DaemonSet => hash.json(&owner["spec"]["template"]),
+            Self::StatefulSet => hash.json(data),
+        }
+        if let Some(collisions) = collisions {
+            hash.bytes(&collisions.to_le_bytes());
+        }
+        safe_encode(hash.finish())
+    }
+}
 
 /// The revisions of one owner, the oldest first.
 #[derive(Debug)]
 pub(crate) struct History {
+    keeper: Keeper,
     revisions: Vec<Arc<Value>>,
+    /// How many names were taken by revisions of others.
+    collisions: Option<i64>,
 }
 
 impl History {
-    pub(crate) fn of(ctx: &Context<'_>, owner: &Value) -> Self {
-        let mut revisions = ctx.controlled(&Collection::CONTROLLER_REVISIONS, owner.uid());
+    /// Collects what `owner` controls, after adopting what an owner before it has left behind.
+    pub(crate) fn of(
+        ctx: &mut Context<'_>,
+        keeper: Keeper,
+        owner: &Value,
+        owner_ref: &Value,
+    ) -> Self {
+        let mut revisions = ctx.claim(&Collection::CONTROLLER_REVISIONS, owner, owner_ref);
         revisions.sort_by_key(|revision| (number(revision), revision.name().to_owned()));
-        Self { revisions }
+        Self { keeper, revisions, collisions: owner.int("/status/collisionCount") }
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Arc<Value>> {
         self.revisions.iter().find(|revision| revision.name() == name)
+    }
+
+    pub(crate) fn collisions(&self) -> i64 {
+        self.collisions.unwrap_or_default()
     }
 
     /// Returns the revision of the owner's template: the one that has it, raised to the newest, or
@@ -36,7 +77,7 @@ impl History {
         &mut self,
         ctx: &mut Context<'_>,
         owner: &Value,
-        (api_version, kind): (&str, &str),
+        owner_ref: &Value,
     ) -> Option<Arc<Value>> {
         let data = data(owner);
         let newest = self.revisions.last().map_or(0, |revision| number(revision));
@@ -53,31 +94,57 @@ impl History {
             self.revisions.push(Arc::clone(&raised));
             return Some(raised);
         }
-        let mut hash = Fnv::new();
-        hash.json(&data);
-        let collisions = owner.int("/status/collisionCount").unwrap_or_default();
-        if collisions > 0 {
-            hash.bytes(&collisions.to_le_bytes());
-        }
-        let hash = safe_encode(hash.finish());
-        let mut labels = owner["spec"]["template"]["metadata"]["labels"].clone();
-        labels[HASH_LABEL] = hash.clone().into();
         let revision = json!({
             "apiVersion": "apps/v1",
             "kind": "ControllerRevision",
             "metadata": {
-                "name": format!("{}-{hash}", owner.name()),
                 "namespace": owner.namespace(),
-                "labels": labels,
+                "labels": owner["spec"]["template"]["metadata"]["labels"],
                 "annotations": owner["metadata"].get("annotations").cloned().unwrap_or(json!({})),
-                "ownerReferences": [controller_ref(owner, api_version, kind)],
+                "ownerReferences": [owner_ref],
             },
             "data": data,
             "revision": newest + 1,
         });
-        let created = ctx.create(&Collection::CONTROLLER_REVISIONS, revision).ok()?;
+        let created = self.create(ctx, owner, revision)?;
         self.revisions.push(Arc::clone(&created));
         Some(created)
+    }
+
+    /// Creates a revision under the first name that no other one has.
+    ///
+    /// A name that is taken by the very same data is as good as created, whoever owns it.
+    fn create(
+        &mut self,
+        ctx: &mut Context<'_>,
+        owner: &Value,
+        mut revision: Value,
+    ) -> Option<Arc<Value>> {
+        loop {
+            let hash = self.keeper.hash(owner, &revision["data"], self.collisions);
+            let name = format!("{}-{hash}", owner.name());
+            revision["metadata"]["name"] = name.clone().into();
+            revision["metadata"]["labels"][self.keeper.label()] = hash.into();
+            match ctx.create(&Collection::CONTROLLER_REVISIONS, revision.clone()) {
+                Ok(created) => return Some(created),
+                Err(WriteError::Store(StoreError::AlreadyExists { .. })) => {}
+                Err(_) => return None,
+            }
+            let place = (owner.namespace().to_owned(), name);
+            let found = ctx.get(&Collection::CONTROLLER_REVISIONS, &place)?;
+            if found["data"] == revision["data"] {
+                return Some(found);
+            }
+            self.collisions = Some(self.collisions() + 1);
+            if self.keeper == Keeper::DaemonSet {
+                // The count is in the store before the name is tried: the next look does that.
+                let count = self.collisions();
+                let _gone = ctx.edit(&Collection::DAEMON_SETS, Part::Status, owner, |owner| {
+                    owner["status"]["collisionCount"] = count.into();
+                });
+                return None;
+            }
+        }
     }
 
     /// Removes the oldest revisions that nobody uses, beyond the history that is kept.
@@ -97,9 +164,9 @@ impl History {
     }
 }
 
-/// Returns the hash of a revision.
+/// Returns the hash of a revision of a DaemonSet: its pods carry it.
 pub(crate) fn hash(revision: &Value) -> &str {
-    revision.label(HASH_LABEL).unwrap_or_default()
+    revision.label(Keeper::DaemonSet.label()).unwrap_or_default()
 }
 
 /// Returns the owner's template at a revision.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::collection::Collection;
 use crate::controller::Next;
 use crate::controller::context::{Context, Note};
-use crate::controller::history::History;
+use crate::controller::history::{History, Keeper};
 use crate::controller::meta::{Round, controller_name, controller_ref, int_or_percent, selects};
 use crate::controller::pods::{has_ended, is_available, is_ready, next_available};
 use crate::object::Object;
@@ -45,15 +45,13 @@ pub(crate) fn reconcile(ctx: &mut Context<'_>, place: &Place) -> Next {
     let Some(set) = ctx.get(&Collection::STATEFUL_SETS, place) else { return Next::Done };
     let owner = controller_ref(&set, "apps/v1", "StatefulSet");
     let pods = ctx.claim(&Collection::PODS, &set, &owner);
-    let mut history = History::of(ctx, &set);
-    let Some(update) = history.update(ctx, &set, ("apps/v1", "StatefulSet")) else {
-        return Next::Retry;
-    };
+    let mut history = History::of(ctx, Keeper::StatefulSet, &set, &owner);
+    let Some(update) = history.update(ctx, &set, &owner) else { return Next::Retry };
     let current = set.text("/status/currentRevision").and_then(|name| history.get(name)).cloned();
     let current = current.unwrap_or_else(|| Arc::clone(&update));
     let mut work = Work::new(&set, owner, (&current, &update), pods);
     let outcome = if set.is_terminating() { Ok(()) } else { work.perform(ctx) };
-    work.write_status(ctx);
+    work.write_status(ctx, history.collisions());
     history.truncate(ctx, &set, |revision| {
         let name = revision.name();
         name == current.name()

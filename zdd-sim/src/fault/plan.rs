@@ -43,6 +43,9 @@ pub enum Fault {
     /// The request is lost, and no answer ever comes.
     HangBefore,
     /// A read shows the cluster as it was some revisions ago, as a second server does that lags.
+    ///
+    /// Meets only reads that name a resourceVersion, and shows nothing older than that: without
+    /// one, a read is consistent whichever server answers.
     Stale {
         /// How many revisions the read is behind.
         revisions: u64,
@@ -65,7 +68,9 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Tells whether the fault can meet a request of this verb.
+    /// Tells whether the fault can meet a request of this verb; [`Seen::can_meet`] knows more.
+    ///
+    /// [`Seen::can_meet`]: crate::Seen::can_meet
     #[must_use]
     pub fn meets(&self, verb: Verb) -> bool {
         match self {

@@ -11,6 +11,7 @@ mod data_plane;
 mod deployment;
 mod endpoint_slice;
 mod garbage;
+mod history;
 mod invariant;
 #[cfg(feature = "cli")]
 mod kubectl;

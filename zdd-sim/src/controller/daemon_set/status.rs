@@ -36,6 +36,9 @@ impl Work {
                 status[key] = number.into();
             }
         }
+        if let Some(collisions) = self.set["status"].get("collisionCount") {
+            status["collisionCount"] = collisions.clone();
+        }
         if status != self.set["status"] {
             let _gone = ctx.edit(&Collection::DAEMON_SETS, Part::Status, &self.set, |set| {
                 set["status"] = status;

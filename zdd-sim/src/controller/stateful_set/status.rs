@@ -10,7 +10,7 @@ use crate::object::Object;
 use crate::store::Part;
 
 impl Work<'_> {
-    pub(super) fn write_status(&self, ctx: &mut Context<'_>) {
+    pub(super) fn write_status(&self, ctx: &mut Context<'_>, collisions: i64) {
         let now = ctx.time();
         // What this look created is in the store; pods it deleted are terminating there.
         let pods: Vec<_> = self
@@ -42,7 +42,7 @@ impl Work<'_> {
             "availableReplicas": available,
             "currentRevision": current_name,
             "updateRevision": self.update.name(),
-            "collisionCount": self.set["status"]["collisionCount"].as_i64().unwrap_or_default(),
+            "collisionCount": collisions,
         });
         for (key, number) in
             [("readyReplicas", ready), ("currentReplicas", current), ("updatedReplicas", updated)]

@@ -4,7 +4,10 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt};
 use insta::assert_snapshot;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use kube::api::{
+    Api, GetParams, ListParams, Patch, PatchParams, PostParams, VersionMatch, WatchEvent,
+    WatchParams,
+};
 use kube::{Client, Error};
 use serde_json::json;
 use tokio::time::{Instant, timeout};
@@ -101,10 +104,10 @@ async fn stale_reads_show_the_past() {
     bed.add_config_map("a").await;
     bed.add_config_map("b").await;
     let (_, maps) = faulty(&bed, "0:stale=1,1:stale=1,2:stale=2");
-    let list = maps.list(&ListParams::default()).await.unwrap();
+    let list = maps.list(&ListParams::default().match_any()).await.unwrap();
     assert_eq!(list.items.len(), 1);
     assert_eq!(list.metadata.resource_version.as_deref(), Some("6"));
-    assert!(told(maps.get("b").await).starts_with("404"));
+    assert!(told(maps.get_with("b", &GetParams::any()).await).starts_with("404"));
     let mut watch = maps.watch(&WatchParams::default(), "0").await.unwrap().boxed();
     let mut seen = Vec::new();
     for _ in 0..2 {
@@ -117,6 +120,37 @@ async fn stale_reads_show_the_past() {
         }
     }
     assert_eq!(seen, ["a", "b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn consistent_reads_are_never_stale() {
+    let bed = Bed::new();
+    bed.add_config_map("a").await;
+    bed.add_config_map("b").await;
+    let (faults, maps) = faulty(&bed, "0:stale=9,1:stale=9,2:stale=9,3:stale=9");
+    assert_eq!(maps.list(&ListParams::default()).await.unwrap().items.len(), 2);
+    maps.get("b").await.unwrap();
+    let page = maps.list(&ListParams::default().limit(1).at("6")).await.unwrap();
+    assert_eq!(page.items.len(), 1);
+    assert_eq!(page.metadata.resource_version.as_deref(), Some("6"));
+    create(&maps, "c").await.unwrap();
+    assert_eq!(faults.injected(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_read_shows_nothing_older_than_what_the_client_knows() {
+    let bed = Bed::new();
+    bed.add_config_map("a").await;
+    bed.add_config_map("b").await;
+    bed.add_config_map("c").await;
+    let (faults, maps) = faulty(&bed, "0:stale=9,1:stale=9");
+    let list = maps
+        .list(&ListParams::default().at("7").matching(VersionMatch::NotOlderThan))
+        .await
+        .unwrap();
+    assert_eq!(list.items.len(), 2);
+    assert!(told(maps.get_with("c", &GetParams::at("7")).await).starts_with("404"));
+    assert_eq!(faults.injected().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
