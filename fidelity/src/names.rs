@@ -38,6 +38,9 @@ impl Names {
                         }
                     }
                 }
+                if map.contains_key("involvedObject") || map.contains_key("regarding") {
+                    self.learn_event(&map["metadata"]);
+                }
                 if let (Some(name), Some(uid)) = (map.get("name"), map.get("uid")) {
                     self.learn_object(map, name, uid);
                 }
@@ -63,6 +66,14 @@ impl Names {
         if !self.known.contains_key(hash) {
             self.hashes += 1;
             self.set(hash, format!("<hash {}>", self.hashes));
+        }
+    }
+
+    /// The name of an Event is that of its object, and the time in digits.
+    fn learn_event(&mut self, metadata: &Value) {
+        let name = metadata["name"].as_str().and_then(|name| name.rsplit_once('.'));
+        if let Some((_, random)) = name.filter(|(_, random)| random.len() >= 5) {
+            self.set(random, "<any>");
         }
     }
 

@@ -1,12 +1,13 @@
 //! Paths into JSON, and JSON as lines of `path: value`.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::Value;
 
 /// A path such as `status.conditions[Ready].status` or `metadata.labels[a.b/c]`.
 ///
-/// In a list, brackets hold a position or the `type` or `name` of an element.
+/// In a list, brackets hold a position or the `type` or `name` of an element, or `*` for each.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Path(Vec<Key>);
 
@@ -36,6 +37,22 @@ impl Path {
             }
         }
         Self(keys)
+    }
+
+    /// Returns the paths that it stands for: `[*]` is each element of a list.
+    pub(crate) fn each(&self, value: &Value) -> Vec<Self> {
+        let star = Key::Bracket("*".to_owned());
+        let Some(at) = self.0.iter().position(|key| *key == star) else {
+            return vec![self.clone()];
+        };
+        let list = Self(self.0[..at].to_vec());
+        let count = list.find(value).and_then(Value::as_array).map_or(0, Vec::len);
+        let nth = |index: usize| {
+            let mut keys = self.0.clone();
+            keys[at] = Key::Bracket(index.to_string());
+            Self(keys).each(value)
+        };
+        (0..count).flat_map(nth).collect()
     }
 
     /// Returns what lies there.
@@ -82,10 +99,10 @@ pub(crate) fn flatten(prefix: &str, value: &Value, lines: &mut Vec<String>) {
             }
         }
         Value::Array(list) if !list.is_empty() => {
-            let types: Option<Vec<_>> = list.iter().map(|item| item["type"].as_str()).collect();
-            match types {
-                Some(mut types) => {
-                    types.sort_unstable();
+            let types: Option<BTreeSet<_>> =
+                list.iter().map(|item| item["type"].as_str()).collect();
+            match types.filter(|types| types.len() == list.len()) {
+                Some(types) => {
                     for name in types {
                         let item = list.iter().find(|item| item["type"].as_str() == Some(name));
                         let at = format!("{prefix}[{name}]");

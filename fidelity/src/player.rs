@@ -23,6 +23,9 @@ use crate::watching::Watch;
 const LIMIT: Duration = Duration::from_secs(60);
 /// How often an object is read that a script waits for.
 const POLL: Duration = Duration::from_millis(20);
+/// Where scripts make objects outside their namespace. The names of these hold that of the namespace.
+const CLUSTER_SCOPED: &[&str] =
+    &["/api/v1/nodes", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"];
 /// Begins the line that says why a script could not go on.
 pub(crate) const BROKEN: &str = "!! ";
 
@@ -169,7 +172,9 @@ impl Player {
         let deadline = Instant::now() + LIMIT;
         loop {
             let answer = http::send(&self.client, "GET", uri, headers, Vec::new()).await?;
-            let mut seen = answer.body.clone();
+            // What is not JSON has a code still.
+            let mut seen =
+                if answer.body.is_object() { answer.body.clone() } else { json!({}) };
             if let Some(map) = seen.as_object_mut() {
                 map.insert("code".to_owned(), answer.code.as_u16().into());
                 let count = map.get("items").and_then(Value::as_array).map(Vec::len);
@@ -222,12 +227,14 @@ impl Player {
     async fn clean_up(&self) -> anyhow::Result<()> {
         let client = &self.client;
         let json = "application/json";
-        let nodes = expect(client, "GET", "/api/v1/nodes", "", &Value::Null).await?;
-        for node in nodes["items"].as_array().into_iter().flatten() {
-            let name = node["metadata"]["name"].as_str().unwrap_or_default();
-            if name.starts_with(&self.namespace) {
-                http::send(client, "DELETE", &uri("", &format!("nodes/{name}")), &[], Vec::new())
-                    .await?;
+        for collection in CLUSTER_SCOPED {
+            let all = expect(client, "GET", collection, "", &Value::Null).await?;
+            for object in all["items"].as_array().into_iter().flatten() {
+                let name = object["metadata"]["name"].as_str().unwrap_or_default();
+                if name.contains(&self.namespace) {
+                    let uri = format!("{collection}/{name}");
+                    http::send(client, "DELETE", &uri, &[], Vec::new()).await?;
+                }
             }
         }
         let body = json!({"propagationPolicy": "Background"});

@@ -61,9 +61,11 @@ fn object(names: &mut Names, show: &Show, body: &Value, lines: &mut Vec<String>)
 }
 
 fn one(path: &Path, body: &Value, lines: &mut Vec<String>) {
-    match path.find(body) {
-        Some(value) => flatten(&path.to_string(), value, lines),
-        None => lines.push(format!("{path} is absent")),
+    for path in path.each(body) {
+        match path.find(body) {
+            Some(value) => flatten(&path.to_string(), value, lines),
+            None => lines.push(format!("{path} is absent")),
+        }
     }
 }
 
@@ -97,9 +99,10 @@ fn list(names: &mut Names, show: &Show, body: &Value, items: &[Value], lines: &m
 
 fn is_generated(object: &Value) -> bool {
     let metadata = &object["metadata"];
-    let hashed = ["pod-template-hash", "controller.kubernetes.io/hash"];
+    let hashed = ["pod-template-hash", "controller-revision-hash", "controller.kubernetes.io/hash"];
     let numbered = metadata["labels"].get("apps.kubernetes.io/pod-index").is_some();
     (metadata.get("generateName").is_some() && !numbered)
+        || object.get("involvedObject").is_some()
         || hashed.iter().any(|label| metadata["labels"].get(label).is_some())
 }
 
