@@ -37,11 +37,8 @@ impl Seen {
     /// from the past can be stale.
     #[must_use]
     pub fn can_meet(&self, fault: &Fault) -> bool {
-        let is_possible = match fault {
-            Fault::Stale { .. } => self.freshness != Freshness::Newest,
-            _ => true,
-        };
-        is_possible && fault.meets(self.verb)
+        let is_stale = matches!(fault, Fault::Stale { .. });
+        fault.meets(self.verb) && !(is_stale && self.freshness == Freshness::Newest)
     }
 }
 
