@@ -15,7 +15,8 @@ const SHORTEST: Duration = Duration::from_millis(100);
 const KUBELET: Duration = Duration::from_secs(3);
 
 const DEADLINE: Duration = Duration::from_secs(30);
-const LAME_DUCK: LameDuck = LameDuck { min: Duration::from_secs(5), max: Duration::from_secs(15) };
+pub(crate) const LAME_DUCK: LameDuck =
+    LameDuck { min: Duration::from_secs(5), max: Duration::from_secs(15) };
 const RESERVE: Duration = Duration::from_secs(5);
 const MARGIN: Duration = Duration::from_millis(500);
 const QUIET: Duration = Duration::from_secs(1);

@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    budget::{self, BudgetError, LameDuck, Request, Warning},
+    budget::{self, BudgetError, LAME_DUCK, LameDuck, Request, Warning},
     coordinator,
     env::{EnvError, Environment},
     finish, force,
@@ -268,6 +268,9 @@ impl Builder {
     /// | `ZDD_PRE_STOP` | [`pre_stop`](Self::pre_stop) |
     /// | `KUBERNETES_SERVICE_HOST` | the defaults of a pod |
     ///
+    /// Where only one bound of the lame duck is set, the other is that of a pod, 5 or 15 s, or what
+    /// was set before, unless the first one leaves no room for it.
+    ///
     /// A variable that makes no sense is reported by [`install`](Self::install).
     pub fn from_env(self) -> Self {
         // Lossy, so that a value that is no text is reported and not taken for absent.
@@ -280,21 +283,24 @@ impl Builder {
             Err(error) => self.env = Some(Err(error)),
             Ok(env) => {
                 let Request { deadline, quiet, termination_grace, .. } = self.request;
+                // One bound alone leaves the other where it was: a longest time that was raised
+                // must not become the shortest one.
                 let set = self.request.lame_duck;
+                let pre_stop = env.pre_stop.unwrap_or(self.request.pre_stop);
+                let LameDuck { min, max } = set.unwrap_or(LameDuck {
+                    min: LAME_DUCK.min.saturating_sub(pre_stop),
+                    max: LAME_DUCK.max,
+                });
                 self.request.lame_duck = match (env.lame_duck_min, env.lame_duck_max) {
                     (None, None) => set,
-                    (Some(min), None) => {
-                        Some(LameDuck { min, max: set.map_or(min, |set| set.max).max(min) })
-                    }
-                    (None, Some(max)) => {
-                        Some(LameDuck { min: set.map_or(max, |set| set.min).min(max), max })
-                    }
+                    (Some(min), None) => Some(LameDuck { min, max: max.max(min) }),
+                    (None, Some(max)) => Some(LameDuck { min: min.min(max), max }),
                     (Some(min), Some(max)) => Some(LameDuck { min, max }),
                 };
                 self.request.deadline = env.deadline.or(deadline);
                 self.request.quiet = env.quiet.or(quiet);
                 self.request.termination_grace = env.termination_grace.or(termination_grace);
-                self.request.pre_stop = env.pre_stop.unwrap_or(self.request.pre_stop);
+                self.request.pre_stop = pre_stop;
                 self.request.in_cluster = env.in_cluster;
                 self.settings.in_cluster = env.in_cluster;
             }
@@ -396,5 +402,39 @@ impl Builder {
         coordinator::start(&shared, received)
             .map_err(|error| InstallError::Thread("coordinator", error))?;
         Ok(Shutdown { handle: ShutdownHandle { shared }, warnings })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Builder, LameDuck, Shutdown};
+
+    fn lame_duck(builder: Builder, variables: &[(&str, &str)]) -> Option<(u64, u64)> {
+        let value =
+            |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
+        let builder = builder.from_lookup(|name| value(name).map(str::to_owned));
+        builder.request.lame_duck.map(|LameDuck { min, max }| (min.as_secs(), max.as_secs()))
+    }
+
+    #[test]
+    fn one_bound_of_the_lame_duck_leaves_the_other_where_it_was() {
+        let unset = || Shutdown::builder();
+        let set = || {
+            let (min, max) = (Duration::from_secs(2), Duration::from_secs(8));
+            Shutdown::builder().lame_duck(LameDuck { min, max })
+        };
+        let (min, max) = ("ZDD_SHUTDOWN_LAME_DUCK_MIN", "ZDD_SHUTDOWN_LAME_DUCK_MAX");
+        assert_eq!(lame_duck(unset(), &[]), None);
+        assert_eq!(lame_duck(unset(), &[(max, "35")]), Some((5, 35)));
+        assert_eq!(lame_duck(unset(), &[(max, "3")]), Some((3, 3)));
+        assert_eq!(lame_duck(unset(), &[(min, "1")]), Some((1, 15)));
+        assert_eq!(lame_duck(unset(), &[(min, "20")]), Some((20, 20)));
+        // The preStop hook has waited already.
+        assert_eq!(lame_duck(unset(), &[(max, "35"), ("ZDD_PRE_STOP", "4")]), Some((1, 35)));
+        assert_eq!(lame_duck(set(), &[(max, "35")]), Some((2, 35)));
+        assert_eq!(lame_duck(set(), &[(min, "1")]), Some((1, 8)));
+        assert_eq!(lame_duck(set(), &[(min, "1"), (max, "3")]), Some((1, 3)));
     }
 }
