@@ -173,8 +173,7 @@ impl Player {
         loop {
             let answer = http::send(&self.client, "GET", uri, headers, Vec::new()).await?;
             // What is not JSON has a code still.
-            let mut seen =
-                if answer.body.is_object() { answer.body.clone() } else { json!({}) };
+            let mut seen = if answer.body.is_object() { answer.body.clone() } else { json!({}) };
             if let Some(map) = seen.as_object_mut() {
                 map.insert("code".to_owned(), answer.code.as_u16().into());
                 let count = map.get("items").and_then(Value::as_array).map(Vec::len);

@@ -195,6 +195,8 @@ fn apiserver(dir: &Path, bin: &Path, level: Level, ports: Ports) -> Start {
         format!("--service-account-signing-key-file={pki}/service-accounts.key"),
         format!("--kubelet-client-certificate={pki}/admin.crt"),
         format!("--kubelet-client-key={pki}/admin.key"),
+        // The name of the node means nothing to the machine, and a question would leave the box.
+        "--kubelet-preferred-address-types=InternalIP".to_owned(),
         format!("--audit-policy-file={}/audit-policy.yaml", dir.display()),
         format!("--audit-log-path={}", audit_log(dir).display()),
         "--audit-log-mode=blocking".to_owned(),

@@ -110,3 +110,31 @@ fn a_command_inside_sees_the_box_and_not_the_machine() {
     assert!(first.contains("testbed-internal"), "{first}");
     bed.down();
 }
+
+#[test]
+#[ignore = "needs root and containerd: cargo xtask test --stage node-testbed"]
+fn a_pod_without_traffic_ends_early_although_the_kubelet_goes_on_to_probe_it() {
+    let bed = serving();
+    // Twice a second a new connection each, and 60 s to wait for the last one.
+    let longer = r#"{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":90,"containers":[
+        {"name":"app","env":[{"name":"ZDD_SHUTDOWN_DEADLINE","value":"80s"},
+        {"name":"ZDD_TERMINATION_GRACE","value":"90"},
+        {"name":"ZDD_SHUTDOWN_LAME_DUCK_MAX","value":"60s"}],
+        "livenessProbe":{"httpGet":{"path":"/livez","port":8080},"periodSeconds":1}}]}}}}"#;
+    bed.kubectl(&["patch", "deployment", "web", "--patch", longer]);
+    bed.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]);
+    bed.kubectl(&["delete", "pod", "--selector=app=web", "--wait", "--timeout=30s"]);
+    bed.down();
+}
+
+#[test]
+#[ignore = "needs root and containerd: cargo xtask test --stage node-testbed"]
+fn what_a_pod_prints_can_be_read() {
+    let bed = serving();
+    bed.kubectl(&["set", "env", "deployment/web", "FAIL=crash"]);
+    bed.until("the crash was not told", |bed| {
+        let logs = ["shell", "kubectl", "logs", "--selector=app=web", "--prefix", "--tail=-1"];
+        bed.run(&logs).out.contains("this version crashes at the start")
+    });
+    bed.down();
+}
