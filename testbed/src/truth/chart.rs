@@ -6,7 +6,7 @@ use svg::Document;
 use svg::node::element::path::Data;
 use svg::node::element::{Group, Line, Path, Rectangle, Text, Title};
 
-use super::table::Row;
+use super::table::{Row, by_case};
 use super::timeline::{SPAN, Tally};
 
 /// Everything is in units of the picture, which is shown as wide as its page.
@@ -31,8 +31,13 @@ const SERVED: &str = "#2f7d3b";
 const INK: &str = "#24292f";
 const FAINT: &str = "#c9ced6";
 
-/// Draws the rows below each other, along one axis of time.
+/// Draws the cases below each other, along one axis of time; of several rounds the worst.
 pub(super) fn draw(rows: &[Row]) -> Document {
+    let rows: Vec<&Row> = by_case(rows)
+        .into_iter()
+        // The last of equals wins, and the first round is to.
+        .filter_map(|rounds| rounds.into_iter().rev().max_by_key(|row| row.requests.failed))
+        .collect();
     let longest = rows.iter().map(|row| row.timeline.len()).max().unwrap_or(0);
     let seconds = (SPAN.as_secs_f64() * f64_of(longest)).max(1.0);
     let scale = (WIDTH - 2.0 * MARGIN) / seconds;
@@ -162,6 +167,14 @@ mod tests {
     fn tally(old: u64, new: u64, failed: u64) -> Tally {
         let answered = BTreeMap::from([("1".to_owned(), old), ("2".to_owned(), new)]);
         Tally { answered, failed }
+    }
+
+    #[test]
+    fn of_several_rounds_the_worst_is_drawn() {
+        let rounds = [vec![tally(500, 0, 0)], vec![tally(490, 0, 10)], vec![tally(499, 0, 1)]];
+        let picture = draw(&rounds.map(Row::example)).to_string();
+        assert!(picture.contains("10 of 500 failed"), "{picture}");
+        assert_eq!(picture.matches("of 500 failed").count(), 1, "{picture}");
     }
 
     #[test]

@@ -88,25 +88,30 @@ impl Row {
     }
 }
 
-/// All results as a table in Markdown.
+/// All results as a table in Markdown; the rounds of a case are one line.
 pub(super) struct Table<'a>(pub(super) &'a [Row]);
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| case | took | sent | failed | causes | slowest | API requests |")?;
-        writeln!(f, "|---|---|---|---|---|---|---|")?;
-        for row in self.0 {
-            let seconds = Duration::from_millis(row.total_ms).as_secs_f64();
-            let total: u64 = row.api_requests.values().sum();
+        writeln!(f, "| case | runs | took | sent | failed | causes | slowest | API requests |")?;
+        writeln!(f, "|---|---|---|---|---|---|---|---|")?;
+        for rounds in by_case(self.0) {
+            let about = rounds.first().map(|row| row.about).unwrap_or_default();
+            let took = rounds.iter().map(|row| row.total_ms).max().unwrap_or(0);
+            let seconds = Duration::from_millis(took).as_secs_f64();
+            let slowest = rounds.iter().map(|row| row.slowest_ms).max().unwrap_or(0);
+            let sent: u64 = rounds.iter().map(|row| row.requests.sent).sum();
+            let failed: u64 = rounds.iter().map(|row| row.requests.failed).sum();
+            let causes = sums(rounds.iter().map(|row| &row.requests.causes));
+            let most = rounds.iter().map(|row| &row.api_requests);
+            let most = most.max_by_key(|requests| requests.values().sum::<u64>());
+            let total = most.map_or(0, |requests| requests.values().sum());
             writeln!(
                 f,
-                "| {} | {seconds:.1} s | {} | **{}** | {} | {} ms | {total}: {} |",
-                row.about,
-                row.requests.sent,
-                row.requests.failed,
-                list(&row.requests.causes),
-                row.slowest_ms,
-                list(&row.api_requests),
+                "| {about} | {} | {seconds:.1} s | {sent} | **{failed}** | {} | {slowest} ms | {total}: {} |",
+                rounds.len(),
+                list(&causes),
+                most.map(list).unwrap_or_default(),
             )?;
         }
         let promised = || self.0.iter().filter(|row| row.must_serve);
@@ -118,6 +123,28 @@ impl fmt::Display for Table<'_> {
     }
 }
 
+/// Puts the rounds of each case together, in the order of the first round.
+pub(super) fn by_case(rows: &[Row]) -> Vec<Vec<&Row>> {
+    let mut cases: Vec<Vec<&Row>> = Vec::new();
+    for row in rows {
+        match cases.iter_mut().find(|rounds| rounds.iter().any(|other| other.case == row.case)) {
+            Some(rounds) => rounds.push(row),
+            None => cases.push(vec![row]),
+        }
+    }
+    cases
+}
+
+fn sums<'a, K: Ord + Copy + 'a>(
+    counts: impl Iterator<Item = &'a BTreeMap<K, u64>>,
+) -> BTreeMap<K, u64> {
+    let mut all = BTreeMap::new();
+    for (key, count) in counts.flatten() {
+        *all.entry(*key).or_default() += count;
+    }
+    all
+}
+
 fn list<K: fmt::Display>(counts: &BTreeMap<K, u64>) -> String {
     let parts: Vec<_> = counts.iter().map(|(key, count)| format!("{count} {key}")).collect();
     parts.join(", ")
@@ -125,4 +152,25 @@ fn list<K: fmt::Display>(counts: &BTreeMap<K, u64>) -> String {
 
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{Row, Table, Tally};
+
+    #[test]
+    fn the_rounds_of_a_case_are_added_up() {
+        let round = |answered, failed| {
+            let answered = BTreeMap::from([("1".to_owned(), answered)]);
+            Row::example(vec![Tally { answered, failed }])
+        };
+        let text = Table(&[round(500, 0), round(490, 10)]).to_string();
+        assert!(
+            text.contains("| the load without a rollout | 2 | 1.2 s | 1000 | **10** |"),
+            "{text}"
+        );
+        assert!(text.ends_with("1000 sent, 10 failed"), "{text}");
+    }
 }
