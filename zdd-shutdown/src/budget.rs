@@ -5,7 +5,11 @@
 //! error when the program said so itself, and a warning when only the pod's
 //! termination grace makes it too small: then the pod has to end anyway.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
+
+pub use problem::{BudgetError, Warning};
+
+mod problem;
 
 /// Longest deadline that is taken for meant: a day.
 pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -13,14 +17,21 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 const SHORTEST: Duration = Duration::from_millis(100);
 /// What the kubelet and the runtime need of the termination grace.
 const KUBELET: Duration = Duration::from_secs(3);
+/// The termination grace of a pod that says nothing of it.
+const DEFAULT_GRACE: Duration = Duration::from_secs(30);
 
 const DEADLINE: Duration = Duration::from_secs(30);
 pub(crate) const LAME_DUCK: LameDuck =
     LameDuck { min: Duration::from_secs(5), max: Duration::from_secs(15) };
 const RESERVE: Duration = Duration::from_secs(5);
+/// No default takes more than this part of the deadline; the longest are 5 s.
+const SHARE: u32 = 5;
 const MARGIN: Duration = Duration::from_millis(500);
 const QUIET: Duration = Duration::from_secs(1);
-const SWEEP: Duration = Duration::from_secs(1);
+pub(crate) const SWEEP: Duration = Duration::from_secs(1);
+pub(crate) const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(500);
+pub(crate) const SLOW_CLIENT: Duration = Duration::from_secs(5);
+pub(crate) const PONG_CAP: Duration = Duration::from_secs(5);
 
 /// How long the process serves as if nothing had happened while traffic moves away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +65,9 @@ pub(crate) struct Budget {
     pub(crate) lame_duck: LameDuck,
     pub(crate) quiet: Duration,
     pub(crate) sweep: Duration,
+    pub(crate) first_request_grace: Duration,
+    pub(crate) slow_client: Duration,
+    pub(crate) pong_cap: Duration,
     close_reserve: Duration,
     hooks_reserve: Duration,
     margin: Duration,
@@ -83,6 +97,9 @@ pub(crate) struct Request {
     pub(crate) lame_duck: Option<LameDuck>,
     pub(crate) quiet: Option<Duration>,
     pub(crate) sweep: Option<Duration>,
+    pub(crate) first_request_grace: Option<Duration>,
+    pub(crate) slow_client: Option<Duration>,
+    pub(crate) pong_cap: Option<Duration>,
     pub(crate) close_reserve: Option<Duration>,
     pub(crate) hooks_reserve: Option<Duration>,
     pub(crate) termination_grace: Option<Duration>,
@@ -90,115 +107,39 @@ pub(crate) struct Request {
     pub(crate) in_cluster: bool,
 }
 
-/// Why a budget cannot work.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BudgetError {
-    /// The deadline is zero or too short to do anything in.
-    #[error("deadline of {0:?} is shorter than {SHORTEST:?}, give the drain some time")]
-    DeadlineTooShort(Duration),
-    /// The deadline is longer than a day.
-    #[error("deadline of {0:?} is longer than {LONGEST:?}, check its unit")]
-    DeadlineTooLong(Duration),
-    /// The lame duck would have to end before it begins.
-    #[error("lame duck minimum {min:?} is longer than its maximum {max:?}")]
-    LameDuckReversed {
-        /// The minimum.
-        min: Duration,
-        /// The maximum.
-        max: Duration,
-    },
-    /// The shares together are longer than the deadline.
-    #[error(
-        "lame duck and reserves need {needed:?}, raise the deadline of {deadline:?} or shorten them"
-    )]
-    SharesExceedDeadline {
-        /// The sum of the shares.
-        needed: Duration,
-        /// The deadline they have to fit in.
-        deadline: Duration,
-    },
-    /// The preStop hook leaves nothing of the termination grace.
-    #[error(
-        "termination grace of {grace:?} minus preStop of {pre_stop:?} leaves no time to drain, raise terminationGracePeriodSeconds"
-    )]
-    GraceTooShort {
-        /// `terminationGracePeriodSeconds`.
-        grace: Duration,
-        /// How long the preStop hook takes of it.
-        pre_stop: Duration,
-    },
-}
-
-/// A budget that works, but not as asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Warning {
-    /// SIGKILL would come before the deadline, so the deadline was brought forward.
-    DeadlineCapped {
-        /// The deadline that was asked for.
-        asked: Duration,
-        /// The deadline that holds.
-        capped: Duration,
-        /// The `terminationGracePeriodSeconds` that would be enough.
-        needed: Duration,
-    },
-    /// The lame duck was shortened to fit the capped deadline.
-    LameDuckShortened {
-        /// The maximum that was asked for.
-        asked: Duration,
-        /// The maximum that holds.
-        got: Duration,
-    },
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::DeadlineCapped { asked, capped, needed } => write!(
-                f,
-                "deadline of {asked:?} does not fit the pod's termination grace, using {capped:?}; \
-                 set terminationGracePeriodSeconds to at least {}",
-                needed.as_secs() + u64::from(needed.subsec_nanos() > 0),
-            ),
-            Self::LameDuckShortened { asked, got } => {
-                write!(f, "lame duck of up to {asked:?} does not fit the deadline, using {got:?}")
-            }
-        }
-    }
-}
-
 impl Request {
     /// Works out the shares.
     pub(crate) fn resolve(&self) -> Result<(Budget, Vec<Warning>), BudgetError> {
         let mut warnings = Vec::new();
-        let asked = self.deadline.unwrap_or(DEADLINE);
-        if asked < SHORTEST {
-            return Err(BudgetError::DeadlineTooShort(asked));
-        }
-        if asked > LONGEST {
-            return Err(BudgetError::DeadlineTooLong(asked));
-        }
-        let deadline = self.capped(asked)?;
-        if deadline < asked {
-            let needed = asked + self.pre_stop + KUBELET;
-            warnings.push(Warning::DeadlineCapped { asked, capped: deadline, needed });
-        }
-
-        let margin = MARGIN.min(deadline / 20);
-        let close_reserve = self.close_reserve.unwrap_or(RESERVE.min(deadline / 6));
-        let hooks_reserve = self.hooks_reserve.unwrap_or(RESERVE.min(deadline / 6));
+        let deadline = self.resolve_deadline(&mut warnings)?;
+        let margin = MARGIN.min(deadline.time / 20);
+        let close_reserve = self.close_reserve.unwrap_or(RESERVE.min(deadline.time / SHARE));
+        let hooks_reserve = self.hooks_reserve.unwrap_or(RESERVE.min(deadline.time / SHARE));
         let reserves = close_reserve.saturating_add(hooks_reserve).saturating_add(margin);
-        let Some(left) = deadline.checked_sub(reserves).filter(|left| !left.is_zero()) else {
+        let Some(left) = deadline.time.checked_sub(reserves).filter(|left| !left.is_zero()) else {
+            let deadline = deadline.time;
             return Err(BudgetError::SharesExceedDeadline { needed: reserves, deadline });
         };
-        let lame_duck =
-            self.lame_duck(deadline, left, reserves, deadline < asked, &mut warnings)?;
+        let lame_duck = self.resolve_lame_duck(deadline, left, reserves, &mut warnings)?;
+
+        // The longest lame duck still leaves a connection the time to meet its limits.
+        let room = left + close_reserve - lame_duck.max;
+        let mut limit = |name, asked, default: Duration, room| {
+            deadline.fit(name, asked, default.min(deadline.time / SHARE), room, &mut warnings)
+        };
         let budget = Budget {
-            deadline,
+            deadline: deadline.time,
             lame_duck,
-            quiet: self.quiet.unwrap_or(QUIET),
-            sweep: self.sweep.unwrap_or(SWEEP),
+            quiet: limit("quiet", self.quiet, QUIET, left)?,
+            sweep: limit("sweep", self.sweep, SWEEP, room)?,
+            first_request_grace: limit(
+                "first_request_grace",
+                self.first_request_grace,
+                FIRST_REQUEST_GRACE,
+                room,
+            )?,
+            slow_client: limit("slow_client", self.slow_client, SLOW_CLIENT, room)?,
+            pong_cap: limit("pong_cap", self.pong_cap, PONG_CAP, room)?,
             close_reserve,
             hooks_reserve,
             margin,
@@ -206,27 +147,49 @@ impl Request {
         Ok((budget, warnings))
     }
 
-    /// Brings the deadline forward so that it fires before SIGKILL does.
-    fn capped(&self, deadline: Duration) -> Result<Duration, BudgetError> {
-        let Some(grace) = self.termination_grace else { return Ok(deadline) };
-        match grace.checked_sub(self.pre_stop + KUBELET).filter(|cap| *cap >= SHORTEST) {
-            Some(cap) => Ok(deadline.min(cap)),
-            None => Err(BudgetError::GraceTooShort { grace, pre_stop: self.pre_stop }),
+    fn resolve_deadline(&self, warnings: &mut Vec<Warning>) -> Result<Deadline, BudgetError> {
+        let around = self.pre_stop + KUBELET;
+        // Where nobody says what the pod's grace is, it is most likely the default.
+        let unknown = self.in_cluster && self.termination_grace.is_none();
+        let asked = match self.deadline {
+            Some(deadline) => deadline,
+            None if unknown && self.pre_stop.is_zero() => DEFAULT_GRACE - KUBELET,
+            None => DEADLINE,
+        };
+        if asked < SHORTEST {
+            return Err(BudgetError::DeadlineTooShort(asked));
         }
+        if asked > LONGEST {
+            return Err(BudgetError::DeadlineTooLong(asked));
+        }
+        let needed = asked + around;
+        if unknown && needed > DEFAULT_GRACE {
+            warnings.push(Warning::GraceUnknown { deadline: asked, needed });
+        }
+        let Some(grace) = self.termination_grace else {
+            return Ok(Deadline { time: asked, capped: false });
+        };
+        // Brought forward, so that it fires before SIGKILL does.
+        let Some(cap) = grace.checked_sub(around).filter(|cap| *cap >= SHORTEST) else {
+            return Err(BudgetError::GraceTooShort { grace, pre_stop: self.pre_stop });
+        };
+        if cap < asked {
+            warnings.push(Warning::DeadlineCapped { asked, capped: cap, needed });
+        }
+        Ok(Deadline { time: asked.min(cap), capped: cap < asked })
     }
 
-    fn lame_duck(
+    fn resolve_lame_duck(
         &self,
-        deadline: Duration,
+        deadline: Deadline,
         left: Duration,
         reserves: Duration,
-        capped: bool,
         warnings: &mut Vec<Warning>,
     ) -> Result<LameDuck, BudgetError> {
         let Some(LameDuck { min, max }) = self.lame_duck else {
             // The preStop sleep waits for the same thing: never wait twice.
-            let min = LAME_DUCK.min.min(deadline / 6).saturating_sub(self.pre_stop);
-            let max = LAME_DUCK.max.min(deadline / 2).min(left).max(min);
+            let min = LAME_DUCK.min.min(deadline.time / SHARE).saturating_sub(self.pre_stop);
+            let max = LAME_DUCK.max.min(deadline.time / 2).min(left).max(min);
             return Ok(if self.in_cluster { LameDuck { min, max } } else { LameDuck::NONE });
         };
         if min > max {
@@ -235,14 +198,43 @@ impl Request {
         if max <= left {
             return Ok(LameDuck { min, max });
         }
-        if !capped {
+        if !deadline.capped {
             return Err(BudgetError::SharesExceedDeadline {
                 needed: max.saturating_add(reserves),
-                deadline,
+                deadline: deadline.time,
             });
         }
         warnings.push(Warning::LameDuckShortened { asked: max, got: left });
         Ok(LameDuck { min: min.min(left), max: left })
+    }
+}
+
+/// The deadline, and whether it is earlier than what was asked for.
+#[derive(Debug, Clone, Copy)]
+struct Deadline {
+    time: Duration,
+    capped: bool,
+}
+
+impl Deadline {
+    /// Takes a limit that ends within `room`, since any longer one would never be reached.
+    fn fit(
+        self,
+        name: &'static str,
+        asked: Option<Duration>,
+        default: Duration,
+        room: Duration,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Duration, BudgetError> {
+        match asked {
+            None => Ok(default),
+            Some(asked) if asked <= room => Ok(asked),
+            Some(asked) if self.capped => {
+                warnings.push(Warning::LimitShortened { name, asked, got: room });
+                Ok(room)
+            }
+            Some(asked) => Err(BudgetError::LimitTooLong { name, asked, room }),
+        }
     }
 }
 

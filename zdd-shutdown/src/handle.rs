@@ -78,6 +78,24 @@ impl ShutdownHandle {
         self.shared.reached(Phase::LameDuck).await;
     }
 
+    /// Runs `work` until it is done, or until the shutdown begins and drops it:
+    /// then there is no value.
+    ///
+    /// For what must not hold up the end: connecting to a database during the
+    /// start, or taking the next message from a queue. Once the shutdown has
+    /// begun, `work` is not polled any more, so that a loop around this ends.
+    ///
+    /// # Cancel safety
+    ///
+    /// As cancel safe as `work`, which should be, since it can be dropped.
+    pub async fn until_shutdown<F: Future>(&self, work: F) -> Option<F::Output> {
+        tokio::select! {
+            biased;
+            () = self.lame_duck() => None,
+            done = work => Some(done),
+        }
+    }
+
     /// Waits until Draining: the moment for event streams and WebSockets to
     /// say goodbye and end.
     pub async fn draining(&self) {

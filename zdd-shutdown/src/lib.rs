@@ -96,6 +96,7 @@
 //! | axum | probe routes, its `Listener` | `axum` |
 //! | tokio-rustls | TLS | `tls` |
 //! | tonic, tonic-health | gRPC health | `tonic` |
+//! | tokio-util | phases as cancellation tokens | `tokio-util` |
 //! | listenfd | sockets that systemd opened, without `unsafe` here | `systemd` |
 //! | serde | the report as data | `serde` |
 //!
@@ -110,6 +111,8 @@ mod budget;
 mod conn;
 mod coordinator;
 mod counter;
+#[cfg(feature = "tower")]
+mod end_on_drain;
 mod env;
 mod finish;
 mod force;
@@ -141,13 +144,13 @@ mod systemd;
 mod tasks;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "tokio-util")]
+mod token;
 #[cfg(feature = "hyper")]
 mod tracked;
 
 pub use phase::Phase;
 
-#[cfg(feature = "tower")]
-pub use layer::{DrainBody, DrainFuture, DrainLayer, DrainService};
 pub use {
     budget::{BudgetError, LameDuck, Warning},
     env::EnvError,
@@ -166,6 +169,11 @@ pub use {
     listen::{Backlog, Listener},
     server::{Server, serve},
     tracked::{TrackedIo, TrackedListener},
+};
+#[cfg(feature = "tower")]
+pub use {
+    end_on_drain::EndOnDrain,
+    layer::{DrainBody, DrainFuture, DrainLayer, DrainService},
 };
 
 #[cfg(doctest)]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::budget::{self, Budget};
+
 /// When the readiness probe starts to fail.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -82,6 +84,16 @@ pub(crate) struct Limits {
     pub(crate) linger: Duration,
 }
 
+impl Limits {
+    /// Takes what the deadline leaves time for.
+    pub(crate) fn take(&mut self, budget: &Budget) {
+        self.first_request_grace = budget.first_request_grace;
+        self.slow_client = budget.slow_client;
+        self.pong_cap = budget.pong_cap;
+        self.sweep = budget.sweep;
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -99,10 +111,10 @@ impl Default for Settings {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            first_request_grace: Duration::from_millis(500),
-            slow_client: Duration::from_secs(5),
-            pong_cap: Duration::from_secs(5),
-            sweep: Duration::from_secs(1),
+            first_request_grace: budget::FIRST_REQUEST_GRACE,
+            slow_client: budget::SLOW_CLIENT,
+            pong_cap: budget::PONG_CAP,
+            sweep: budget::SWEEP,
             idle_close: IdleClose::default(),
             linger: Duration::from_secs(1),
         }

@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     /// Set once a tracked listener exists; then only connections are arrivals.
     #[cfg(feature = "tower")]
     pub(crate) tracks_connections: AtomicBool,
+    #[cfg(feature = "tokio-util")]
+    pub(crate) tokens: crate::token::Tokens,
     marked_ready: AtomicBool,
     marked_dead: AtomicBool,
     pub(crate) budget: Budget,
@@ -86,6 +88,8 @@ impl Shared {
             arrivals: AtomicU64::new(0),
             #[cfg(feature = "tower")]
             tracks_connections: AtomicBool::new(false),
+            #[cfg(feature = "tokio-util")]
+            tokens: crate::token::Tokens::new(),
             marked_ready: AtomicBool::new(false),
             marked_dead: AtomicBool::new(false),
             budget,
@@ -123,6 +127,8 @@ impl Shared {
         self.books.signpost.set_phase(phase);
         lock(&self.timeline).push((phase, Instant::now()));
         self.watch.send_replace(phase);
+        #[cfg(feature = "tokio-util")]
+        self.tokens.reach(phase);
     }
 
     pub(crate) fn timeline(&self) -> Vec<(Phase, Instant)> {

@@ -134,6 +134,11 @@ pub enum InstallError {
 }
 
 /// Configures a [`Shutdown`].
+///
+/// The deadline is the one absolute limit, and everything else a share of it: a
+/// setting that would end after what it limits is refused by [`install`](Self::install).
+/// Where only the pod's termination grace makes it too long, it is shortened, and
+/// [`Shutdown::warnings`] says so.
 #[derive(Debug, Clone, Default)]
 #[must_use = "nothing happens before `install`"]
 pub struct Builder {
@@ -143,8 +148,10 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Sets the time from the signal to the forced end of the process; 30 s
-    /// unless set, at least 100 ms and at most a day.
+    /// Sets the time from the signal to the forced end of the process, at least
+    /// 100 ms and at most a day. Unless set it is 30 s; in Kubernetes 27 s, as
+    /// long as nothing else is known of the pod than that SIGKILL comes 30 s
+    /// after the signal by default.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.request.deadline = Some(deadline);
         self
@@ -157,29 +164,29 @@ impl Builder {
     }
 
     /// Sets how long no new connection must have come before traffic counts as
-    /// moved away; 1 s unless set. With zero the lame duck ends at its minimum.
+    /// moved away; 1 s unless set, or a fifth of a deadline below 5 s. With zero
+    /// the lame duck ends at its minimum.
     pub fn quiet(mut self, quiet: Duration) -> Self {
         self.request.quiet = Some(quiet);
         self
     }
 
     /// Sets how long an HTTP/1 connection must have been idle before it is
-    /// closed; 1 s unless set. With zero it is closed at the first look, which
-    /// finds more clients that are about to send.
+    /// closed; 1 s unless set, or a fifth of a deadline below 5 s. With zero it
+    /// is closed at the first look, which finds more clients that are about to send.
     pub fn sweep(mut self, sweep: Duration) -> Self {
         self.request.sweep = Some(sweep);
-        self.settings.limits.sweep = sweep;
         self
     }
 
-    /// Sets what is kept of the deadline for Closing; 5 s or a sixth of it unless
+    /// Sets what is kept of the deadline for Closing; 5 s or a fifth of it unless
     /// set. With zero, Closing gets what Draining leaves.
     pub fn close_reserve(mut self, reserve: Duration) -> Self {
         self.request.close_reserve = Some(reserve);
         self
     }
 
-    /// Sets what is kept of the deadline for the hooks; 5 s or a sixth of it
+    /// Sets what is kept of the deadline for the hooks; 5 s or a fifth of it
     /// unless set. With zero, hooks get what requests leave.
     pub fn hooks_reserve(mut self, reserve: Duration) -> Self {
         self.request.hooks_reserve = Some(reserve);
@@ -187,22 +194,23 @@ impl Builder {
     }
 
     /// Sets how long a new connection may take to send its first byte while
-    /// draining; 500 ms unless set, not zero.
+    /// draining; 500 ms unless set, or a fifth of a deadline below 2.5 s; not zero.
     pub fn first_request_grace(mut self, grace: Duration) -> Self {
-        self.settings.limits.first_request_grace = grace;
+        self.request.first_request_grace = Some(grace);
         self
     }
 
-    /// Sets how long a client may stall while draining; 5 s unless set, not zero.
+    /// Sets how long a client may stall while draining; 5 s unless set, or a
+    /// fifth of a deadline below 25 s; not zero.
     pub fn slow_client(mut self, limit: Duration) -> Self {
-        self.settings.limits.slow_client = limit;
+        self.request.slow_client = Some(limit);
         self
     }
 
     /// Sets how long an HTTP/2 client may take to answer the PING behind the
-    /// first GOAWAY; 5 s unless set, not zero.
+    /// first GOAWAY; 5 s unless set, or a fifth of a deadline below 25 s; not zero.
     pub fn pong_cap(mut self, cap: Duration) -> Self {
-        self.settings.limits.pong_cap = cap;
+        self.request.pong_cap = Some(cap);
         self
     }
 
@@ -365,28 +373,28 @@ impl Builder {
         if let Some(Err(error)) = &self.env {
             return Err(error.clone().into());
         }
-        let limits = &self.settings.limits;
+        let request = &self.request;
         let not_zero = [
-            ("first_request_grace", limits.first_request_grace),
-            ("slow_client", limits.slow_client),
-            ("pong_cap", limits.pong_cap),
+            ("first_request_grace", request.first_request_grace),
+            ("slow_client", request.slow_client),
+            ("pong_cap", request.pong_cap),
         ];
-        if let Some((name, _)) = not_zero.iter().find(|(_, limit)| limit.is_zero()) {
+        if let Some((name, _)) = not_zero.iter().find(|(_, limit)| *limit == Some(Duration::ZERO)) {
             return Err(InstallError::Zero(name));
         }
-        // The other durations are shares of the deadline, which is checked with them.
-        let grace = self.request.termination_grace.unwrap_or_default();
+        // What is not here is a share of the deadline, and checked with it.
         let may_be_zero = [
-            ("quiet", self.request.quiet.unwrap_or_default()),
-            ("sweep", limits.sweep),
-            ("pre_stop", self.request.pre_stop),
-            ("termination_grace", grace),
+            ("quiet", request.quiet),
+            ("sweep", request.sweep),
+            ("pre_stop", Some(request.pre_stop)),
+            ("termination_grace", request.termination_grace),
         ];
-        let too_long = |(_, duration): &&(_, Duration)| *duration > budget::LONGEST;
-        if let Some((name, duration)) = not_zero.iter().chain(&may_be_zero).find(too_long) {
-            return Err(InstallError::TooLong { name, duration: *duration });
+        for (name, duration) in not_zero.into_iter().chain(may_be_zero) {
+            if let Some(duration) = duration.filter(|duration| *duration > budget::LONGEST) {
+                return Err(InstallError::TooLong { name, duration });
+            }
         }
-        Ok(self.request.resolve().map(drop)?)
+        Ok(request.resolve().map(drop)?)
     }
 
     fn start(
@@ -397,8 +405,10 @@ impl Builder {
         for warning in &warnings {
             tracing::warn!("{warning}");
         }
+        let mut settings = self.settings;
+        settings.limits.take(&budget);
         let (commands, received) = mpsc::channel();
-        let shared = Arc::new(Shared::new(budget, self.settings, commands, watchdog));
+        let shared = Arc::new(Shared::new(budget, settings, commands, watchdog));
         coordinator::start(&shared, received)
             .map_err(|error| InstallError::Thread("coordinator", error))?;
         Ok(Shutdown { handle: ShutdownHandle { shared }, warnings })

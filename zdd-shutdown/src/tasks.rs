@@ -52,9 +52,10 @@ impl Tasks {
 
     /// Aborts what still runs and returns the names.
     pub(crate) fn abort_all(&mut self) -> Vec<String> {
+        // Asked first: on another thread, a task that is aborted has ended at once.
+        self.running.retain(|(_, task)| !task.is_finished());
         self.set.abort_all();
-        let running = std::mem::take(&mut self.running);
-        running.into_iter().filter(|(_, task)| !task.is_finished()).map(|(name, _)| name).collect()
+        std::mem::take(&mut self.running).into_iter().map(|(name, _)| name).collect()
     }
 }
 

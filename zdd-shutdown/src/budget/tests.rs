@@ -4,7 +4,9 @@ const S: fn(u64) -> Duration = Duration::from_secs;
 
 #[test]
 fn defaults_leave_the_documented_shares() {
-    let (budget, warnings) = Request { in_cluster: true, ..Request::default() }.resolve().unwrap();
+    let request =
+        Request { termination_grace: Some(S(35)), in_cluster: true, ..Request::default() };
+    let (budget, warnings) = request.resolve().unwrap();
     assert_eq!(warnings, []);
     assert_eq!(budget.deadline, S(30));
     assert_eq!(budget.lame_duck, LameDuck::adaptive(S(5), S(15)));
@@ -26,6 +28,61 @@ fn the_default_grace_caps_the_default_deadline_and_says_what_would_do() {
     assert_eq!(budget.deadline, S(27));
     assert_eq!(warnings, [Warning::DeadlineCapped { asked: S(30), capped: S(27), needed: S(33) }]);
     assert!(warnings[0].to_string().contains("terminationGracePeriodSeconds to at least 33"));
+}
+
+#[test]
+fn a_pod_that_says_nothing_gets_a_deadline_within_the_default_grace() {
+    let request = Request { in_cluster: true, ..Request::default() };
+    let (budget, warnings) = request.resolve().unwrap();
+    assert_eq!((budget.deadline, warnings), (S(27), vec![]));
+    assert_eq!(budget.lame_duck.min, S(5));
+    assert_eq!(budget.hooks_end() - budget.closing_ends(), S(5));
+}
+
+#[test]
+fn a_deadline_beyond_the_default_grace_is_warned_about_where_the_grace_is_not_known() {
+    let in_pod = Request { in_cluster: true, ..Request::default() };
+    for (request, deadline, needed) in [
+        (Request { deadline: Some(S(28)), ..in_pod.clone() }, S(28), S(31)),
+        // Who sleeps before the signal has most likely raised the grace.
+        (Request { pre_stop: S(10), ..in_pod.clone() }, S(30), S(43)),
+    ] {
+        let (budget, warnings) = request.resolve().unwrap();
+        assert_eq!(budget.deadline, deadline);
+        assert_eq!(warnings, [Warning::GraceUnknown { deadline, needed }]);
+        assert!(warnings[0].to_string().contains("ZDD_TERMINATION_GRACE"), "{}", warnings[0]);
+    }
+    let outside = Request { deadline: Some(S(60)), ..Request::default() };
+    assert_eq!(outside.resolve().unwrap().1, [], "nobody sends SIGKILL there");
+}
+
+#[test]
+fn limits_that_were_not_asked_for_shrink_with_the_deadline() {
+    let ms = Duration::from_millis;
+    let with = |deadline| Request { deadline: Some(deadline), ..Request::default() };
+    let limits = |deadline| {
+        let budget = with(deadline).resolve().unwrap().0;
+        [
+            budget.quiet,
+            budget.sweep,
+            budget.first_request_grace,
+            budget.slow_client,
+            budget.pong_cap,
+        ]
+    };
+    assert_eq!(limits(S(30)), [S(1), S(1), ms(500), S(5), S(5)]);
+    assert_eq!(limits(ms(1_200)), [ms(240); 5]);
+}
+
+#[test]
+fn a_limit_that_only_the_grace_makes_too_long_is_shortened() {
+    let request =
+        Request { slow_client: Some(S(20)), termination_grace: Some(S(15)), ..Request::default() };
+    let (budget, warnings) = request.resolve().unwrap();
+    let got = Duration::from_millis(9_100);
+    assert_eq!(budget.slow_client, got);
+    let shortened = Warning::LimitShortened { name: "slow_client", asked: S(20), got };
+    assert_eq!(warnings[1..], [shortened]);
 }
 
 #[test]
@@ -54,7 +111,7 @@ fn a_lame_duck_that_only_the_grace_makes_too_long_is_shortened() {
     };
     let (budget, warnings) = request.resolve().unwrap();
     assert_eq!(budget.deadline, S(12));
-    assert_eq!(budget.lame_duck.max, Duration::from_millis(7_500));
+    assert_eq!(budget.lame_duck.max, Duration::from_millis(6_700));
     assert_eq!(warnings.len(), 2);
 }
 
@@ -62,6 +119,7 @@ fn a_lame_duck_that_only_the_grace_makes_too_long_is_shortened() {
 fn budgets_that_cannot_work_are_refused() {
     let default = Request::default();
     let with = |deadline| Request { deadline: Some(deadline), ..default.clone() };
+    let too_long = |name, asked, room| BudgetError::LimitTooLong { name, asked, room };
     let cases = [
         (with(Duration::ZERO), BudgetError::DeadlineTooShort(Duration::ZERO)),
         (with(Duration::MAX), BudgetError::DeadlineTooLong(Duration::MAX)),
@@ -75,6 +133,23 @@ fn budgets_that_cannot_work_are_refused() {
                 needed: Duration::from_millis(30_500),
                 deadline: S(30),
             },
+        ),
+        (
+            Request { quiet: Some(S(20)), ..default.clone() },
+            too_long("quiet", S(20), Duration::from_millis(19_500)),
+        ),
+        (
+            Request { sweep: Some(S(25)), ..default.clone() },
+            too_long("sweep", S(25), Duration::from_millis(24_500)),
+        ),
+        (
+            // What the lame duck may take is not there for a client.
+            Request {
+                pong_cap: Some(S(10)),
+                lame_duck: Some(LameDuck::adaptive(S(1), S(15))),
+                ..default.clone()
+            },
+            too_long("pong_cap", S(10), Duration::from_millis(9_500)),
         ),
         (
             Request { hooks_reserve: Some(Duration::MAX), ..default.clone() },

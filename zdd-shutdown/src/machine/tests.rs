@@ -7,7 +7,13 @@ const S: fn(u64) -> Duration = Duration::from_secs;
 
 /// Deadline 30 s, lame duck 5 to 15 s, 5 s each for closing and hooks.
 fn budget() -> Budget {
-    let (budget, warnings) = Request { in_cluster: true, ..Request::default() }.resolve().unwrap();
+    let request = Request {
+        deadline: Some(S(30)),
+        termination_grace: Some(S(35)),
+        in_cluster: true,
+        ..Request::default()
+    };
+    let (budget, warnings) = request.resolve().unwrap();
     assert_eq!(warnings, []);
     budget
 }

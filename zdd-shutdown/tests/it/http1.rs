@@ -298,17 +298,19 @@ async fn an_upload_that_moves_is_finished_and_one_that_stalls_is_cut() {
 
 #[tokio::test]
 async fn events_end_properly_when_the_process_drains() {
-    let site = Site::start(quick()).await;
-    let mut client = Client::connect(site.address).await;
-    client.send("GET /events HTTP/1.1\r\nhost: test\r\n\r\n").await;
-    client.head().await.unwrap();
-    assert_eq!(client.chunk().await.unwrap(), b"data: tick\n\n");
-    site.trigger();
-    // Up to the last chunk, which is empty.
-    while !client.chunk().await.unwrap().is_empty() {}
-    let report = site.finish().await;
-    assert_eq!((report.finished, report.exit_code()), (1, 0), "{report}");
-    assert!(report.took < ms(1_000), "{report}");
+    for target in ["/events", "/ended"] {
+        let site = Site::start(quick()).await;
+        let mut client = Client::connect(site.address).await;
+        client.send(format!("GET {target} HTTP/1.1\r\nhost: test\r\n\r\n")).await;
+        client.head().await.unwrap();
+        assert_eq!(client.chunk().await.unwrap(), b"data: tick\n\n");
+        site.trigger();
+        // Up to the last chunk, which is empty.
+        while !client.chunk().await.unwrap().is_empty() {}
+        let report = site.finish().await;
+        assert_eq!((report.finished, report.exit_code()), (1, 0), "{target}: {report}");
+        assert!(report.took < ms(1_000), "{target}: {report}");
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use zdd_shutdown::{HookEnd, HookError, InstallError, LameDuck, Phase, Reason, Shutdown, Stage};
+use zdd_shutdown::{HookEnd, Phase, Reason, Shutdown, Signal, Stage};
 
 use crate::raw::within;
 
@@ -131,26 +131,6 @@ async fn a_hook_that_ignores_its_limit_is_cut_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_hook_that_comes_after_its_stage_is_refused_by_name() {
-    let shutdown = serving();
-    let handle = shutdown.handle();
-    let (tell, told) = tokio::sync::oneshot::channel();
-    shutdown
-        .on_shutdown(Stage::Outbox, "outer", async move {
-            let late = handle.on_shutdown(Stage::Outbox, "late", async {}).map(drop);
-            let next = handle.on_shutdown(Stage::Database, "next", async {}).map(drop);
-            tell.send((late, next)).unwrap();
-        })
-        .unwrap();
-    shutdown.trigger(Reason::Completed);
-    let report = shutdown.finish().await;
-    let (late, next) = told.await.unwrap();
-    assert_eq!(late, Err(HookError::StageOver { stage: Stage::Outbox, name: "late".into() }));
-    assert_eq!(next, Ok(()), "a later stage is still open");
-    assert_eq!(report.hooks.last().unwrap().name, "next");
-}
-
-#[tokio::test]
 async fn a_trigger_before_ready_runs_the_hooks_at_once() {
     let shutdown = Shutdown::builder().embed().unwrap();
     shutdown.on_shutdown(Stage::Http, "only", async {}).unwrap();
@@ -194,6 +174,19 @@ async fn background_tasks_are_waited_for_and_the_stubborn_are_named() {
     assert_eq!(report.exit_code(), 1);
 }
 
+/// Here the tasks end on another thread than the one that aborts them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_stubborn_task_is_named_however_fast_it_is_aborted() {
+    let shutdown = Shutdown::builder().deadline(MS(500)).embed().unwrap();
+    shutdown.readiness().mark_ready();
+    for number in 0..20 {
+        shutdown.spawn(format!("stubborn {number}"), std::future::pending());
+    }
+    shutdown.trigger(Reason::Completed);
+    let report = shutdown.finish().await;
+    assert_eq!((report.leftovers.len(), report.exit_code()), (20, 1), "{report}");
+}
+
 #[tokio::test]
 async fn work_that_outlives_the_deadline_without_hooks_ends_forced() {
     let shutdown = serving();
@@ -219,26 +212,6 @@ async fn force_cuts_what_is_in_flight() {
     assert!(report.took < MS(900), "{report}");
 }
 
-#[test]
-fn settings_that_cannot_work_are_refused() {
-    let zero = Shutdown::builder().deadline(Duration::ZERO).embed();
-    assert!(matches!(zero, Err(InstallError::Budget(_))), "{zero:?}");
-    let zero = Shutdown::builder().pong_cap(Duration::ZERO).embed();
-    assert!(matches!(zero, Err(InstallError::Zero("pong_cap"))), "{zero:?}");
-    let unclear = Shutdown::builder()
-        .from_lookup(|name| (name == "ZDD_SHUTDOWN_DEADLINE").then(|| "forever".into()))
-        .embed();
-    assert!(matches!(unclear, Err(InstallError::Env(_))), "{unclear:?}");
-}
-
-#[test]
-fn a_second_install_is_refused() {
-    let first = Shutdown::builder().install().unwrap();
-    let second = Shutdown::builder().install();
-    assert!(matches!(second, Err(InstallError::AlreadyInstalled)), "{second:?}");
-    drop(first);
-}
-
 #[tokio::test]
 async fn a_report_survives_a_round_trip_through_json() {
     let shutdown = serving();
@@ -255,38 +228,40 @@ async fn a_report_survives_a_round_trip_through_json() {
 }
 
 #[tokio::test]
-async fn a_hook_without_end_is_cut_at_the_deadline() {
-    let shutdown = Shutdown::builder().deadline(MS(500)).embed().unwrap();
-    shutdown
-        .on_shutdown(Stage::Database, "pool", std::future::pending::<()>())
-        .unwrap()
-        .timeout(Duration::MAX);
-    shutdown.trigger(Reason::Completed);
-    let report = within(shutdown.finish()).await;
-    assert_eq!(report.hooks.len(), 1, "{report}");
-    assert_eq!(report.hooks[0].outcome, HookEnd::TimedOut, "{report}");
+async fn work_that_may_be_dropped_ends_with_the_service() {
+    let shutdown = serving();
+    assert_eq!(within(shutdown.until_shutdown(async { 7 })).await, Some(7));
+    let handle = shutdown.handle();
+    let connecting = handle.until_shutdown(std::future::pending::<()>());
+    let (dropped, ()) = within(async {
+        tokio::join!(connecting, async {
+            shutdown.trigger(Reason::Completed);
+        })
+    })
+    .await;
+    assert_eq!(dropped, None);
+    // A loop over a queue that is never empty has to end, too.
+    assert_eq!(within(shutdown.until_shutdown(async { 7 })).await, None);
+    assert_eq!(shutdown.finish().await.exit_code(), 0);
 }
 
-#[test]
-fn durations_that_cannot_be_meant_are_refused() {
-    let builder = Shutdown::builder;
-    let cases = [
-        builder().first_request_grace(Duration::MAX),
-        builder().slow_client(Duration::MAX),
-        builder().pong_cap(Duration::MAX),
-        builder().sweep(Duration::MAX),
-        builder().quiet(Duration::MAX),
-        builder().close_reserve(Duration::MAX),
-        builder().hooks_reserve(Duration::MAX),
-        builder().lame_duck(LameDuck::fixed(Duration::MAX)),
-        builder().pre_stop(Duration::MAX),
-        builder().pre_stop(Duration::MAX).termination_grace(Duration::MAX),
-        builder().termination_grace(Duration::MAX),
-        builder().deadline(Duration::MAX),
-        builder().deadline(Duration::ZERO),
-    ];
-    for builder in cases {
-        let shown = format!("{builder:?}");
-        assert!(builder.embed().is_err(), "{shown}");
-    }
+#[tokio::test]
+async fn tokens_are_cancelled_when_their_phase_begins() {
+    let shutdown = Shutdown::builder().lame_duck(zdd_shutdown::LameDuck::fixed(MS(100)));
+    let shutdown = shutdown.embed().unwrap();
+    shutdown.readiness().mark_ready();
+    within(shutdown.watch().wait_for(|now| *now == Phase::Serving)).await.unwrap();
+    let (begins, drains) = (shutdown.token(Phase::LameDuck), shutdown.token(Phase::Draining));
+    assert!(shutdown.token(Phase::Serving).is_cancelled(), "that phase has begun");
+    // One that is cancelled by hand is the caller's own.
+    shutdown.token(Phase::LameDuck).cancel();
+    assert!(!begins.is_cancelled() && !shutdown.is_shutting_down());
+
+    shutdown.trigger(Signal::Terminate);
+    within(begins.cancelled()).await;
+    assert!(!drains.is_cancelled() || shutdown.phase() >= Phase::Draining);
+    within(drains.cancelled()).await;
+    assert!(shutdown.phase() >= Phase::Draining);
+    assert!(shutdown.token(Phase::Draining).is_cancelled(), "made too late, and cancelled");
+    assert_eq!(within(shutdown.finish()).await.exit_code(), 0);
 }

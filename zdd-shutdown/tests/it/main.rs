@@ -4,6 +4,7 @@
 
 #[cfg(unix)]
 mod adapters;
+mod bad_input;
 mod frames;
 mod grpc;
 mod http1;

@@ -104,6 +104,7 @@ fn router(app: App) -> Router {
         .route("/status/{code}", get(status))
         .route("/events", get(events))
         .route("/endless", get(endless))
+        .route("/ended", get(ended))
         .route("/upgrade/{manners}", any(upgrade))
         .with_state(app)
 }
@@ -134,6 +135,11 @@ async fn events(State(app): State<App>) -> Response {
 /// Events for ever.
 async fn endless() -> Response {
     stream(std::future::pending())
+}
+
+/// Events for ever, but for the body that carries them.
+async fn ended(State(app): State<App>) -> impl IntoResponse {
+    endless().await.map(|body| app.handle.end_on_drain(body))
 }
 
 fn stream(until: impl Future<Output = ()> + Send + 'static) -> Response {
