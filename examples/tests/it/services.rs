@@ -93,6 +93,7 @@ impl Programs {
             "fsync=off".to_owned(),
             "log_connections=on".to_owned(),
             "log_disconnections=on".to_owned(),
+            "log_statement=all".to_owned(),
         ] {
             command.args(["-c", &setting]);
         }

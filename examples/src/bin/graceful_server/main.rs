@@ -13,20 +13,26 @@
 //! kill -TERM $(pidof graceful_server)
 //! ```
 //!
-//! `examples/manifests/graceful_server.yaml` is its Deployment.
+//! A SIGTERM before it is ready ends it too, even while it waits for PostgreSQL.
+//!
+//! `examples/manifests/graceful_server.yaml` is its Deployment. To copy it, take this folder and
+//!
+//! ```toml
+//! zdd-shutdown = { version = "0.1", features = ["axum", "serde"] }
+//! ```
 #![expect(clippy::print_stdout, reason = "a program; its last line is the report")]
 
 mod outbox;
 mod service;
 mod stores;
 
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser;
 use outbox::Outbox;
 use stores::Stores;
-use zdd_shutdown::{Shutdown, Stage};
+use zdd_shutdown::{Report, Shutdown, Stage};
 
 #[derive(Debug, Parser)]
 #[command(about = "Serves orders, and loses none when it is told to end")]
@@ -42,21 +48,28 @@ struct Config {
     redis_url: String,
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    let config = Config::parse();
-    // Before anything that takes time: a SIGTERM during start-up then ends the
-    // process in order too, and as PID 1 it would otherwise be ignored.
+fn main() -> anyhow::Result<()> {
+    // Before anything else: a SIGTERM during start-up then ends the process in
+    // order too, and as PID 1 it would otherwise be ignored.
     let shutdown = Shutdown::install().context("failed to install the shutdown")?;
+    let config = Config::parse();
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .context("failed to start the runtime")?
-        .block_on(run(config, shutdown))
+        .context("failed to start the runtime")?;
+    let report = runtime.block_on(run(config, shutdown))?;
+    println!("{}", serde_json::to_string(&report)?);
+    // Not by returning, which would drop the runtime and wait for every blocking task.
+    report.exit()
 }
 
-async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<ExitCode> {
-    let stores = Stores::connect(&config.database_url, &config.redis_url).await?;
+async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<Report> {
+    // A pod that is deleted while its database is away has nothing to wait for.
+    let connecting = Stores::connect(&config.database_url, &config.redis_url);
+    let Some(stores) = shutdown.until_shutdown(connecting).await.transpose()? else {
+        return Ok(shutdown.finish().await);
+    };
     let outbox = Outbox::default();
     shutdown.spawn("outbox", outbox.clone().run(stores.cache.clone(), shutdown.handle()));
     register_hooks(&shutdown, &stores, &outbox)?;
@@ -66,12 +79,9 @@ async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("failed to listen on {}", config.listen))?;
     println!("listening {}", listener.local_addr()?);
     // Marks the service ready, and returns when the last connection is done.
-    let app = service::router(stores, outbox, shutdown.readiness());
+    let app = service::router(stores, outbox).merge(shutdown.probe_routes());
     zdd_shutdown::serve(listener, app, &shutdown).await?;
-
-    let report = shutdown.finish().await;
-    println!("{}", serde_json::to_string(&report)?);
-    Ok(report.into())
+    Ok(shutdown.finish().await)
 }
 
 /// Says what is taken down after the last request, and in which order.

@@ -1,7 +1,6 @@
 //! Orders on their way to the stream, in batches.
 
 use std::{
-    mem,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -22,17 +21,17 @@ impl Outbox {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(id);
     }
 
-    /// Publishes what is there; on failure it stays for the next time.
+    /// Publishes what is there. It stays until that is done: a publication that
+    /// fails, or is cut in the middle, is for the next time.
     pub(crate) async fn flush(&self, cache: &Cache) -> Result<(), CacheError> {
-        let batch = mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let batch = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if batch.is_empty() {
             return Ok(());
         }
-        let published = cache.publish(&batch).await;
-        if published.is_err() {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).splice(0..0, batch);
-        }
-        published
+        cache.publish(&batch).await?;
+        // New ones came behind it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).drain(..batch.len());
+        Ok(())
     }
 
     /// Publishes a batch now and then, until the requests are being drained.

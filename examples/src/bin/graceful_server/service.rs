@@ -8,7 +8,6 @@ use axum::{
     routing::{get, post},
 };
 use serde::Deserialize;
-use zdd_shutdown::Readiness;
 
 use crate::{
     outbox::Outbox,
@@ -21,23 +20,12 @@ struct App {
     outbox: Outbox,
 }
 
-pub(crate) fn router(stores: Stores, outbox: Outbox, readiness: Readiness) -> Router {
-    let probes =
-        Router::new().route("/livez", get(live)).route("/readyz", get(ready)).with_state(readiness);
+pub(crate) fn router(stores: Stores, outbox: Outbox) -> Router {
     Router::new()
         .route("/orders", post(create))
         .route("/orders/{id}", get(find))
         .route("/report", get(report))
         .with_state(App { stores, outbox })
-        .merge(probes)
-}
-
-async fn live(State(readiness): State<Readiness>) -> StatusCode {
-    if readiness.is_alive() { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR }
-}
-
-async fn ready(State(readiness): State<Readiness>) -> StatusCode {
-    if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
 /// Stores an order; once it is committed it will reach the stream.
