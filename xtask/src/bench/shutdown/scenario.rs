@@ -121,11 +121,12 @@ fn with_zdd(mut peers: Vec<Peer>, zdd: impl IntoIterator<Item = Peer>) -> Vec<Pe
 }
 
 /// All servers behind a data plane that lags; the stock ones as they are, and with the sleep that everyone adds.
-fn in_kubernetes() -> Vec<Peer> {
+/// Those to compare with get `compared` shutdowns.
+fn in_kubernetes(compared: u32) -> Vec<Peer> {
     vec![
         Peer::stock("axum-serve").at_most(5),
-        Peer::stock("axum-serve").pre_stop(5).named("axum-serve + preStop 5 s").at_most(20),
-        Peer::zdd_layer().in_pod().at_most(20),
+        Peer::stock("axum-serve").pre_stop(5).named("axum-serve + preStop 5 s").at_most(compared),
+        Peer::zdd_layer().in_pod().at_most(compared),
         Peer::zdd().in_pod(),
     ]
 }
@@ -156,7 +157,7 @@ fn default_settings(args: &Args) -> Scenario {
         load: Some(keep_alive(args)),
         traffic_moves: Some(Duration::from_secs(1)),
         shutdowns: args.shutdowns,
-        peers: in_kubernetes(),
+        peers: in_kubernetes(20),
         threads: args.threads,
         bar: Bar::Lost(0.0),
     }
@@ -185,8 +186,8 @@ fn fresh(args: &Args) -> Scenario {
             .to_owned(),
         load: Some(LoadShape { mode: Mode::Fresh, connections: 200, rate: Some(5_000), path: "/" }),
         traffic_moves: Some(Duration::from_secs(1)),
-        shutdowns: args.shutdowns.div_ceil(5),
-        peers: in_kubernetes(),
+        shutdowns: args.shutdowns,
+        peers: in_kubernetes(10),
         threads: args.threads,
         bar: Bar::Lost(0.0),
     }
@@ -204,8 +205,8 @@ fn http2(args: &Args) -> Scenario {
             path: "/wait?ms=100",
         }),
         traffic_moves: Some(Duration::from_secs(1)),
-        shutdowns: args.shutdowns.div_ceil(5),
-        peers: in_kubernetes(),
+        shutdowns: args.shutdowns,
+        peers: in_kubernetes(10),
         threads: args.threads,
         bar: Bar::Lost(0.0),
     }
