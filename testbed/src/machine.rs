@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use anyhow::ensure;
 use serde::Serialize;
 
 use crate::plan::Level;
@@ -84,8 +85,16 @@ impl Machine {
         lacks
     }
 
+    /// Refuses a machine that lacks something for a level, with all that it lacks.
+    pub(crate) fn require(&self, level: Level) -> anyhow::Result<()> {
+        let lacks = self.lacks(level);
+        let list: String = lacks.iter().map(|lack| format!("\n    {lack}")).collect();
+        ensure!(lacks.is_empty(), "this machine lacks what the level {level} needs:{list}");
+        Ok(())
+    }
+
     /// Returns what is missing to run a level that is built already.
-    pub(crate) fn lacks_to_run(&self, level: Level) -> Vec<Lack> {
+    fn lacks_to_run(&self, level: Level) -> Vec<Lack> {
         if cfg!(not(target_os = "linux")) {
             let remedy = "run it in a virtual machine; a container is enough for the control plane";
             return vec![Lack { what: "Linux".to_owned(), remedy }];

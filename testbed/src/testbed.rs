@@ -86,11 +86,7 @@ impl Testbed {
     /// then but logs, which the error names.
     pub fn up(options: &Options, observe: &mut dyn FnMut(&Event)) -> anyhow::Result<Self> {
         let machine = Machine::here();
-        let lacks = machine.lacks_to_run(options.level);
-        if !lacks.is_empty() {
-            let lacks: String = lacks.iter().map(|lack| format!("\n    {lack}")).collect();
-            bail!("this machine lacks what the level {} needs:{lacks}", options.level);
-        }
+        machine.require(options.level)?;
         let dir = std::path::absolute(&options.dir)?;
         control::socket(&dir)?;
         let bin = tools::build(&machine, options.level, observe)?;

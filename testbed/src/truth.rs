@@ -22,6 +22,7 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use serde_json::Value;
 
+use crate::machine::Machine;
 use crate::plan::Level;
 use crate::testbed::{Lifetime, Options, Testbed};
 use case::CASES;
@@ -35,7 +36,7 @@ pub(crate) struct Truth {
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(2..=5_000))]
     rate: u32,
     /// Seconds for which the load goes on after a rollout, at least.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
     tail: u64,
     /// How often every case is run.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -93,6 +94,8 @@ impl Truth {
         json: bool,
         observe: &mut dyn FnMut(&crate::Event),
     ) -> anyhow::Result<ExitCode> {
+        // Before minutes of building.
+        Machine::here().require(Level::Node)?;
         let rolling = build()?;
         let mut options = Options { level: Level::Node, dir: dir.to_owned(), ..Options::default() };
         options.lifetime = Lifetime::Tied;

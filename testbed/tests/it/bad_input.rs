@@ -43,7 +43,7 @@ fn a_machine_without_go_and_without_builds_is_told_what_to_install() {
     command.arg("--state").arg(empty.path().join("state")).arg("up");
     command.env("ZDD_TOOLS", empty.path()).env("PATH", empty.path());
     let text = said(&mut command);
-    assert!(text.contains("this machine lacks Go 1.26 or newer; to get it: install it"), "{text}");
+    assert!(text.contains("\n    Go 1.26 or newer; to get it: install it"), "{text}");
 }
 
 #[test]
