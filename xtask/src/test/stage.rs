@@ -121,6 +121,11 @@ impl Stage {
     }
 
     fn run_with_cluster(&self, complete: bool, tests: &mut Counts) -> anyhow::Result<()> {
+        if let Cluster::Up(_) = self.cluster {
+            // A cluster takes a part of the machine that a build wants.
+            let mut builds = self.calls.iter().filter_map(Call::build);
+            builds.try_for_each(|build| build.run(None, tests))?;
+        }
         let testbed = self.cluster.up()?;
         let ran = self.run_calls(complete, testbed.as_ref(), tests);
         let down = testbed.map_or(Ok(()), Testbed::down);
@@ -166,6 +171,14 @@ impl Call {
     /// Calls another program.
     pub(super) fn program(program: &'static str, args: &str) -> Self {
         Self { program: Some(program), ..Self::cargo(args) }
+    }
+
+    /// Returns the call that only builds what this one runs, if it runs tests.
+    fn build(&self) -> Option<Self> {
+        let end = self.args.iter().position(|arg| arg == "--").unwrap_or(self.args.len());
+        let mut build = Self { args: self.args[..end].to_vec(), ..self.clone() };
+        build.args.push("--no-run".to_owned());
+        (self.program.is_none() && self.args.first()? == "test").then_some(build)
     }
 
     /// Sets a variable of the environment.
@@ -340,6 +353,13 @@ mod tests {
         assert!(ended.is_failure(true));
         let text = ended.to_string();
         assert!(text.contains("without redis-server some tests cannot run"), "{text}");
+    }
+
+    #[test]
+    fn tests_can_be_built_without_being_run() {
+        let build = Call::cargo("test -p a real:: -- --ignored").env("A", "1").build();
+        assert_eq!(build.unwrap().to_string(), "A='1' cargo test -p a real:: --no-run");
+        assert!(Call::cargo("clippy -p a").build().is_none());
     }
 
     #[test]
