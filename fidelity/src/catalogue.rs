@@ -11,12 +11,6 @@ use crate::script::Script;
 /// Differences by name of script, each with its reason.
 pub type Differences = BTreeMap<String, String>;
 
-/// Tells whether a script needs a control plane that has forgotten its first revisions.
-#[must_use]
-pub fn needs_history(name: &str) -> bool {
-    name == "watch/a_very_old_revision_is_gone"
-}
-
 /// Returns the folder of this crate.
 fn home() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

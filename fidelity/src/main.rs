@@ -74,17 +74,6 @@ async fn main() -> anyhow::Result<ExitCode> {
         Some(file) => Some(side::connect(file).await?),
         None => None,
     };
-    if let Some(client) = &client
-        && side::is_young(client).await?
-    {
-        scripts.retain(|script| {
-            let kept = !catalogue::needs_history(&script.name);
-            if !kept {
-                eprintln!("left out: {}: the control plane is too young", script.name);
-            }
-            kept
-        });
-    }
     let results = play_all(&scripts, &known, client.as_ref(), args.record).await?;
     Ok(report(&results, args.json))
 }

@@ -16,6 +16,7 @@ So the same scripts of API requests are played against zdd-sim and against a rea
 etcd with kube-apiserver and kube-controller-manager 1.37.1, and what can be observed is compared:
 codes, messages and bodies, end states, conditions, the order of watch events.
 What is free to differ (uids, resourceVersions, times, hashes, random parts of names, addresses) is named by its first appearance, so that identity is still compared.
+Left out are the orders of conditions and of what has random names, managed fields unless a script asks for them, and the descriptions of a table's columns.
 
 Each script is a file below [`fidelity/scripts`](https://github.com/zdd-rs/zdd/tree/main/fidelity/scripts) that holds the requests and, below each, what the real control plane answered.
 No kubelet and no scheduler run on either side; the scripts play both.

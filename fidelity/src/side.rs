@@ -3,14 +3,12 @@
 use std::path::Path;
 
 use anyhow::Context;
-use futures::StreamExt;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use zdd_sim::{Cluster, Controller};
 
-use crate::http;
 use crate::play;
 use crate::script::Script;
 
@@ -45,18 +43,6 @@ pub fn sim(script: &Script) -> anyhow::Result<Vec<Vec<String>>> {
 /// When the script is wrong, or something that it waits for does not come.
 pub async fn real(script: &Script, client: Client) -> anyhow::Result<Vec<Vec<String>>> {
     play(script, client).await
-}
-
-/// Tells whether a control plane still holds all of its history, as a new one does. Scripts about
-/// history that is gone say nothing there.
-///
-/// # Errors
-/// When it cannot be asked.
-pub async fn is_young(client: &Client) -> anyhow::Result<bool> {
-    let uri = "/api/v1/configmaps?watch=true&resourceVersion=1&timeoutSeconds=1";
-    let response = http::open(client, "GET", uri, &[], Vec::new()).await?;
-    let first = http::lines(response.into_body()).next().await.transpose()?;
-    Ok(first.is_none_or(|event| event["type"] != "ERROR"))
 }
 
 /// Makes a client that repeats nothing by itself.

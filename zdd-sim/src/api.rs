@@ -42,6 +42,7 @@ mod watch;
 mod write;
 
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use http::header;
@@ -104,6 +105,8 @@ pub(crate) struct Core {
     resources: RwLock<Resources>,
     calls: CallLog,
     admission: AdmissionChain,
+    /// Whether a definition is leaving that waits for the objects of its kind.
+    empties: AtomicBool,
     /// Tells when a CustomResourceDefinition was written.
     definitions: Mutex<tokio::sync::watch::Receiver<u64>>,
     /// Where the logs of pods are; a server without a kubelet has none.
@@ -144,6 +147,7 @@ impl ApiServer {
             resources: RwLock::new(Resources::builtin()),
             calls: CallLog::default(),
             admission: AdmissionChain::default(),
+            empties: AtomicBool::new(false),
             definitions: Mutex::new(definitions),
             logs: OnceLock::new(),
         });
@@ -252,12 +256,12 @@ impl ApiServer {
     ) -> Result<Reply, ApiStatus> {
         self.authorizer.check(&self.user, call)?;
         if call.resource.is_create_only() {
-            return Ok(self.authorizer.review(call.resource.kind(), write::decode(body)?));
+            return self.authorizer.review(call.resource.kind(), write::decode(body)?);
         }
         let core = &*self.core;
         let caller = self.caller(parts);
         let resource = &call.resource;
-        let view = View::of(&parts.headers, &call.query);
+        let view = View::of(&parts.headers, &call.query)?;
         if call.verb == Verb::Watch {
             return watch::start(&core.store, call, (view, self.gone), as_of);
         }

@@ -148,7 +148,7 @@ fn before_first_apply(writer: &Writer<'_>, live: &Value) -> Manager {
 }
 
 fn merge_value(
-    schema: Schema,
+    schema: Schema<'_>,
     target: &mut Value,
     config: &mut Value,
     (around, field): (&str, &str),
@@ -157,7 +157,7 @@ fn merge_value(
         (Value::Object(target), Value::Object(config)) if !schema.is_atomic_map(field) => {
             for (key, value) in config {
                 match target.get_mut(key) {
-                    Some(old) => merge_value(schema, old, value, (field, key)),
+                    Some(old) => merge_value(schema.member(key), old, value, (field, key)),
                     None => {
                         target.insert(key.clone(), value.take());
                     }
@@ -172,7 +172,7 @@ fn merge_value(
                 config.iter().map(|item| element(kind, item)).collect();
             for (item, key) in config.iter_mut().zip(&order) {
                 match target.iter_mut().find(|old| element(kind, old) == *key) {
-                    Some(old) => merge_value(schema, old, item, (around, field)),
+                    Some(old) => merge_value(schema.item(), old, item, (around, field)),
                     None => target.push(item.take()),
                 }
             }

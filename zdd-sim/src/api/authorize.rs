@@ -13,7 +13,7 @@ use super::calls::CallCounts;
 use super::reply::{Reply, json as reply_json};
 use super::request::Call;
 use super::selector::Selector;
-use super::status::ApiStatus;
+use super::status::{ApiStatus, FieldError};
 use crate::object::Object;
 
 /// Decides whether a client may do what it asks for.
@@ -149,7 +149,16 @@ impl Authorizer {
     }
 
     /// Answers a review: whether one thing is allowed, or all that is.
-    pub(crate) fn review(&self, kind: &str, mut review: Value) -> Reply {
+    pub(crate) fn review(&self, kind: &str, mut review: Value) -> Result<Reply, ApiStatus> {
+        let asks = |key: &str| review["spec"][key].is_object();
+        if kind == "SelfSubjectAccessReview"
+            && asks("resourceAttributes") == asks("nonResourceAttributes")
+        {
+            let why = "exactly one of nonResourceAttributes or resourceAttributes must be \
+                       specified";
+            let error = FieldError::invalid("spec", &Value::Null, why);
+            return Err(ApiStatus::invalid_kind("authorization.k8s.io", "", "", &[error]));
+        }
         review["apiVersion"] = "authorization.k8s.io/v1".into();
         review["kind"] = kind.into();
         review["status"] = match kind {
@@ -158,7 +167,7 @@ impl Authorizer {
             }
             _ => self.access(&review),
         };
-        reply_json(StatusCode::CREATED, &review)
+        Ok(reply_json(StatusCode::CREATED, &review))
     }
 
     /// Lists what is allowed in a namespace.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::resource::Resource;
+use crate::collection::Collection;
 
 /// Core name, name in `events.k8s.io`.
 const RENAMED: [(&str, &str); 7] = [
@@ -27,6 +28,37 @@ pub(crate) fn present(resource: &Resource, object: &Arc<Value>) -> Arc<Value> {
     }
     let mut event = (**object).clone();
     rename(&mut event, RENAMED.iter().copied());
+    Arc::new(event)
+}
+
+/// Returns the object as answers show it: with the fields that Go writes even when they are empty.
+pub(crate) fn served(resource: &Resource, object: &Arc<Value>) -> Arc<Value> {
+    if resource.collection() != &Collection::EVENTS {
+        return Arc::clone(object);
+    }
+    let mut event = Arc::unwrap_or_clone(present(resource, object));
+    let empty: Vec<(&str, Value)> = if resource.group().is_empty() {
+        vec![
+            ("eventTime", Value::Null),
+            ("firstTimestamp", Value::Null),
+            ("lastTimestamp", Value::Null),
+            ("reportingComponent", json!("")),
+            ("reportingInstance", json!("")),
+            ("source", json!({})),
+        ]
+    } else {
+        vec![
+            ("deprecatedFirstTimestamp", Value::Null),
+            ("deprecatedLastTimestamp", Value::Null),
+            ("deprecatedSource", json!({})),
+            ("eventTime", Value::Null),
+        ]
+    };
+    for (key, value) in empty {
+        if event.get(key).is_none() {
+            event[key] = value;
+        }
+    }
     Arc::new(event)
 }
 

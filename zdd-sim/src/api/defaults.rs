@@ -16,6 +16,7 @@ pub(crate) fn complete(resource: &Resource, object: &mut Value) {
         return;
     }
     match resource.collection().as_str() {
+        "customresourcedefinitions.apiextensions.k8s.io" => definition(object),
         "daemonsets.apps" => daemon_set(object),
         "deployments.apps" => deployment(object),
         "endpointslices.discovery.k8s.io" => endpoint_slice(object),
@@ -90,8 +91,10 @@ pub(crate) fn of_identity(resource: &Resource, object: &mut Value) {
     ] {
         template["labels"][key] = value.as_str().into();
     }
-    let labels = json!({ "batch.kubernetes.io/controller-uid": uid });
-    put(spec, "selector", json!({ "matchLabels": labels }));
+    let labels = template["labels"].clone();
+    let selected = json!({ "batch.kubernetes.io/controller-uid": uid });
+    put(spec, "selector", json!({ "matchLabels": selected }));
+    put(&mut object["metadata"], "labels", labels);
 }
 
 /// Sets a field that is absent, null or empty text.
@@ -182,6 +185,15 @@ fn job(object: &mut Value) {
     put(spec, "podReplacementPolicy", "TerminatingOrFailed");
     put(spec, "manualSelector", false);
     pod::complete_template(&mut spec["template"]);
+}
+
+fn definition(object: &mut Value) {
+    let spec = &mut object["spec"];
+    put(spec, "conversion", json!({ "strategy": "None" }));
+    let names = &mut spec["names"];
+    let kind = names["kind"].as_str().unwrap_or_default().to_owned();
+    put(names, "listKind", format!("{kind}List"));
+    put(names, "singular", kind.to_lowercase());
 }
 
 fn service(object: &mut Value) {

@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::Caller;
+use super::definition;
 use super::read;
 use super::reply::{Reply, json as reply_json};
 use super::request::{Call, POLICIES, propagation};
@@ -15,6 +16,9 @@ use super::write::run;
 use crate::collection::Collection;
 use crate::object::Object;
 use crate::store::{Deletion, Propagation, Store};
+
+/// Namespaces that the server itself needs.
+const IMMORTAL: [&str; 3] = ["default", "kube-public", "kube-system"];
 
 /// The options of a deletion, from body and query.
 struct Options {
@@ -42,8 +46,15 @@ pub(crate) fn one(
     let old =
         old.cloned().ok_or_else(|| ApiStatus::not_found(resource.group_resource(), call.name()))?;
     options.check(&call, &old)?;
+    if resource.collection() == &Collection::NAMESPACES && IMMORTAL.contains(&call.name()) {
+        let why = "this namespace may not be deleted".to_owned();
+        return Err(ApiStatus::forbidden(resource.group_resource(), call.name(), why));
+    }
     let place = (call.namespace.as_str(), call.name());
     let after = run(store, &call, |store| {
+        if resource.collection() == &definition::collection() && !old.is_terminating() {
+            definition::begin_to_leave(store, &caller.actor, &old);
+        }
         store.delete(&caller.actor, resource.collection(), place, &options.deletion)
     })
     .map_err(|error| ApiStatus::from_store(resource, error))?;

@@ -34,11 +34,13 @@ impl Fields {
     }
 
     /// The fields that a value sets.
-    pub(crate) fn of(schema: Schema, value: &Value, around: &str, field: &str) -> Self {
+    pub(crate) fn of(schema: Schema<'_>, value: &Value, around: &str, field: &str) -> Self {
         let children: BTreeMap<String, Self> = match value {
             Value::Object(map) if !schema.is_atomic_map(field) => map
                 .iter()
-                .map(|(key, value)| (format!("f:{key}"), Self::of(schema, value, field, key)))
+                .map(|(key, value)| {
+                    (format!("f:{key}"), Self::of(schema.member(key), value, field, key))
+                })
                 .collect(),
             Value::Array(items) => items
                 .iter()
@@ -46,7 +48,9 @@ impl Fields {
                     let kind = schema.list_kind(around, field);
                     let key = element(kind, item)?;
                     let mut fields = match kind {
-                        ListKind::Map(_) => Self::of(schema, item, around, field),
+                        ListKind::Map(_) | ListKind::Named(_) => {
+                            Self::of(schema.item(), item, around, field)
+                        }
                         ListKind::Atomic | ListKind::Set => Self::default(),
                     };
                     fields.member = true;
@@ -148,8 +152,9 @@ impl Fields {
     }
 
     fn collect(&self, path: &str, all: &mut Vec<String>) {
-        if self.member && !path.is_empty() {
-            all.push(path.to_owned());
+        // As the server's sets do: all members of a level, then what is below them.
+        for (key, _) in self.children.iter().filter(|(_, fields)| fields.member) {
+            all.push(format!("{path}{}", shown(key)));
         }
         for (key, fields) in &self.children {
             fields.collect(&format!("{path}{}", shown(key)), all);
@@ -159,7 +164,7 @@ impl Fields {
     /// Removes from a value what is in the set; a map or list that loses all it had goes too.
     pub(crate) fn remove_from(
         &self,
-        schema: Schema,
+        schema: Schema<'_>,
         value: &mut Value,
         (around, field): (&str, &str),
     ) {
@@ -170,7 +175,7 @@ impl Fields {
                     let Some(below) = map.get_mut(name) else { continue };
                     // The great parts of an object stay, whatever is taken out of them.
                     let whole = fields.member && !(field.is_empty() && below.is_object());
-                    fields.remove_from(schema, below, (field, name));
+                    fields.remove_from(schema.member(name), below, (field, name));
                     let emptied = below.as_object().is_some_and(Map::is_empty)
                         || below.as_array().is_some_and(Vec::is_empty);
                     if whole || (emptied && !field.is_empty()) {
@@ -184,8 +189,8 @@ impl Fields {
                     let key = element(kind, item);
                     let fields = key.and_then(|key| self.children.get(&key));
                     let Some(fields) = fields else { return true };
-                    if matches!(kind, ListKind::Map(_)) {
-                        fields.remove_from(schema, item, (around, field));
+                    if matches!(kind, ListKind::Map(_) | ListKind::Named(_)) {
+                        fields.remove_from(schema.item(), item, (around, field));
                     }
                     !fields.member
                 });
@@ -196,7 +201,7 @@ impl Fields {
 }
 
 /// How an item of a list is told apart; `None` in lists that are one whole.
-pub(crate) fn element(kind: ListKind, item: &Value) -> Option<String> {
+pub(crate) fn element(kind: ListKind<'_>, item: &Value) -> Option<String> {
     match kind {
         ListKind::Atomic => None,
         ListKind::Set => Some(format!("v:{item}")),
@@ -208,6 +213,11 @@ pub(crate) fn element(kind: ListKind, item: &Value) -> Option<String> {
                 map.insert((*key).to_owned(), value?);
             }
             Some(format!("k:{}", Value::Object(map)))
+        }
+        ListKind::Named(keys) => {
+            let keys = keys.as_array().into_iter().flatten().filter_map(Value::as_str);
+            let named = keys.map(|key| Some((key.to_owned(), item.get(key)?.clone())));
+            Some(format!("k:{}", Value::Object(named.collect::<Option<_>>()?)))
         }
     }
 }
@@ -229,7 +239,7 @@ fn shown(key: &str) -> String {
 impl Difference {
     /// Compares two values of one field.
     pub(crate) fn between(
-        schema: Schema,
+        schema: Schema<'_>,
         old: &Value,
         new: &Value,
         (around, field): (&str, &str),
@@ -242,13 +252,13 @@ impl Difference {
             (Value::Object(old), Value::Object(new)) if !schema.is_atomic_map(field) => {
                 for (key, new) in new {
                     let below = old.get(key).map_or_else(
-                        || Self::added(Fields::of(schema, new, field, key)),
-                        |old| Self::between(schema, old, new, (field, key)),
+                        || Self::added(Fields::of(schema.member(key), new, field, key)),
+                        |old| Self::between(schema.member(key), old, new, (field, key)),
                     );
                     all.put(format!("f:{key}"), below);
                 }
                 for (key, old) in old.iter().filter(|(key, _)| !new.contains_key(*key)) {
-                    let gone = Self::removed(Fields::of(schema, old, field, key));
+                    let gone = Self::removed(Fields::of(schema.member(key), old, field, key));
                     all.put(format!("f:{key}"), gone);
                 }
                 all
@@ -265,7 +275,7 @@ impl Difference {
 
     fn between_items(
         &mut self,
-        schema: Schema,
+        schema: Schema<'_>,
         (old, new): (&[Value], &[Value]),
         (around, field): (&str, &str),
     ) {
@@ -277,7 +287,9 @@ impl Difference {
         let (old, new) = (by_key(old), by_key(new));
         let whole = |item: &Value| {
             let mut fields = match kind {
-                ListKind::Map(_) => Fields::of(schema, item, around, field),
+                ListKind::Map(_) | ListKind::Named(_) => {
+                    Fields::of(schema.item(), item, around, field)
+                }
                 ListKind::Atomic | ListKind::Set => Fields::default(),
             };
             fields.member = true;
@@ -286,7 +298,9 @@ impl Difference {
         for (key, item) in &new {
             let below = match (old.get(key), kind) {
                 (None, _) => Self::added(whole(item)),
-                (Some(old), ListKind::Map(_)) => Self::between(schema, old, item, (around, field)),
+                (Some(old), ListKind::Map(_) | ListKind::Named(_)) => {
+                    Self::between(schema.item(), old, item, (around, field))
+                }
                 (Some(_), ListKind::Atomic | ListKind::Set) => Self::default(),
             };
             self.put(key.clone(), below);

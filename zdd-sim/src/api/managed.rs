@@ -76,7 +76,7 @@ pub(crate) fn owned_part(call: &Call, object: &Value) -> Value {
 }
 
 impl Writer<'_> {
-    pub(crate) fn schema(&self) -> Schema {
+    pub(crate) fn schema(&self) -> Schema<'_> {
         Schema::of(&self.call.resource)
     }
 

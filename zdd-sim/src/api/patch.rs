@@ -8,6 +8,11 @@ use super::resource::Resource;
 use super::status::ApiStatus;
 use super::strategic;
 
+/// What custom kinds say to a patch that only built-in kinds take.
+const NO_STRATEGY: &str = "the body of the request was in an unknown format - accepted media types \
+    include: application/json-patch+json, application/merge-patch+json, \
+    application/apply-patch+yaml";
+
 /// The kinds of patches, by media type.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum PatchKind {
@@ -32,7 +37,14 @@ impl PatchKind {
             "application/apply-patch+yaml" => Some(Self::Apply),
             _ => None,
         };
-        known.ok_or_else(ApiStatus::unsupported_patch)
+        known.ok_or_else(|| match media {
+            "application/strategic-merge-patch+json" => ApiStatus::new(
+                http::StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "UnsupportedMediaType",
+                NO_STRATEGY,
+            ),
+            _ => ApiStatus::unsupported_patch(),
+        })
     }
 
     /// Changes `object` as the patch says; apply is not a patch in this sense.

@@ -11,7 +11,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde::{Deserialize, Serialize as SerializeDerive};
 use serde_json::{Value, json};
 
-use super::convert::present;
+use super::convert::served;
 use super::reply::{Item, Reply, Whole, json as json_reply};
 use super::request::{Call, Query};
 use super::resource::Resource;
@@ -222,7 +222,7 @@ fn exact(query: &Query, current: u64) -> Result<Option<u64>, ApiStatus> {
 impl Page {
     /// Answers with the list document, or with another view of it.
     pub(crate) fn reply(&self, resource: &Resource, view: View, now: Timestamp) -> Reply {
-        let shown = || self.items.iter().map(|object| present(resource, object));
+        let shown = || self.items.iter().map(|object| served(resource, object));
         let mut document = match view {
             View::Whole => return json_reply(StatusCode::OK, &Document { page: self, resource }),
             View::Metadata => json!({
@@ -236,14 +236,15 @@ impl Page {
                 table::table(resource, objects, (include, true, now))
             }
         };
-        document["metadata"] = json!(self.meta());
+        document["metadata"] = json!(self.meta(resource));
         json_reply(StatusCode::OK, &document)
     }
 
-    fn meta(&self) -> Meta<'_> {
+    fn meta(&self, resource: &Resource) -> Meta<'_> {
         Meta {
             resource_version: self.revision.to_string(),
-            next: self.next.as_deref(),
+            // The lists of custom kinds are written without a type that leaves it out.
+            next: self.next.as_deref().or(resource.is_custom().then_some("")),
             remaining_item_count: self.remaining,
         }
     }
@@ -275,7 +276,7 @@ pub(crate) fn reply(
             json_reply(code, &table)
         }
         View::Whole => {
-            let shown = present(resource, object);
+            let shown = served(resource, object);
             json_reply(code, &Whole::of(resource, &shown))
         }
     }
@@ -296,7 +297,7 @@ impl Serialize for Items<'_> {
             return serializer.collect_seq(page.items.iter().map(|it| Whole::of(resource, it)));
         }
         let shown: Vec<Arc<Value>> =
-            page.items.iter().map(|object| present(resource, object)).collect();
+            page.items.iter().map(|object| served(resource, object)).collect();
         serializer.collect_seq(shown.iter().map(|object| Item(object)))
     }
 }
@@ -306,7 +307,7 @@ impl Serialize for Document<'_> {
         let mut list = serializer.serialize_struct("List", 4)?;
         list.serialize_field("kind", &format!("{}List", self.resource.kind()))?;
         list.serialize_field("apiVersion", &self.resource.api_version())?;
-        list.serialize_field("metadata", &self.page.meta())?;
+        list.serialize_field("metadata", &self.page.meta(self.resource))?;
         list.serialize_field("items", &Items(self))?;
         list.end()
     }

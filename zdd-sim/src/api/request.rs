@@ -259,7 +259,15 @@ pub(crate) fn route(
     }
     let query = Query::parse(query);
     let verb = verb(method, target.name.is_some(), &query)?;
-    if resource.is_create_only() && verb != Verb::Create {
+    let is_misplaced = match verb {
+        // Below a name only a subresource, such as a binding, is created.
+        Verb::Create => target.name.is_some() && target.subresource.is_none(),
+        Verb::DeleteCollection => !resource.verbs().contains(&"deletecollection"),
+        Verb::Delete | Verb::Get | Verb::List | Verb::Patch | Verb::Update | Verb::Watch => {
+            resource.is_create_only()
+        }
+    };
+    if is_misplaced {
         return Err(ApiStatus::method_not_allowed());
     }
     query.check(verb)?;
@@ -304,7 +312,6 @@ fn verb(method: &Method, named: bool, query: &Query) -> Result<Verb, ApiStatus> 
         ("GET" | "HEAD", _) if query.watch => Verb::Watch,
         ("GET" | "HEAD", true) => Verb::Get,
         ("GET" | "HEAD", false) => Verb::List,
-        // A subresource such as a binding is created below a name.
         ("POST", _) => Verb::Create,
         ("PUT", true) => Verb::Update,
         ("PATCH", true) => Verb::Patch,

@@ -28,8 +28,39 @@ pub struct Resource {
     /// Those of a CustomResourceDefinition; built-in kinds have their own.
     columns: Vec<Column>,
     schema: Option<Arc<Value>>,
+    scale: ScalePaths,
     /// Comes from an object and goes with it.
     defined: bool,
+}
+
+/// Where the numbers of the subresource `scale` lie, as JSON pointers.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct ScalePaths {
+    pub(crate) wanted: String,
+    pub(crate) found: String,
+    /// Where a custom kind has its selector as text.
+    pub(crate) selector: Option<String>,
+}
+
+impl Default for ScalePaths {
+    fn default() -> Self {
+        let (wanted, found) = ("/spec/replicas".to_owned(), "/status/replicas".to_owned());
+        Self { wanted, found, selector: None }
+    }
+}
+
+impl ScalePaths {
+    /// Reads what a CustomResourceDefinition says.
+    pub(super) fn custom(definition: &Value) -> Self {
+        // The paths are simple: names after dots.
+        let path = |key: &str| definition[key].as_str().map(|path| path.replace('.', "/"));
+        let usual = Self::default();
+        Self {
+            wanted: path("specReplicasPath").unwrap_or(usual.wanted),
+            found: path("statusReplicasPath").unwrap_or(usual.found),
+            selector: path("labelSelectorPath"),
+        }
+    }
 }
 
 /// Whether the objects of a resource live in namespaces.
@@ -54,6 +85,8 @@ struct Rules {
     returns_deleted: bool,
     /// The objects can be read and created only, or only be created.
     create_only: bool,
+    /// All objects at once cannot be deleted.
+    singly_deleted: bool,
 }
 
 impl Resource {
@@ -80,10 +113,12 @@ impl Resource {
                 put_creates: false,
                 returns_deleted: false,
                 create_only: false,
+                singly_deleted: false,
             },
             custom: false,
             columns: Vec::new(),
             schema: None,
+            scale: ScalePaths::default(),
             defined: false,
         }
     }
@@ -109,6 +144,7 @@ impl Resource {
             custom: true,
             columns: Vec::new(),
             schema: None,
+            scale: ScalePaths::default(),
             defined: false,
         }
     }
@@ -123,6 +159,17 @@ impl Resource {
         (self.columns, self.schema, self.subresources) = (columns, schema, subresources);
         self.defined = true;
         self
+    }
+
+    /// Sets where the scale lies.
+    pub(super) fn scaled(mut self, paths: ScalePaths) -> Self {
+        self.scale = paths;
+        self
+    }
+
+    /// Where the scale lies.
+    pub(crate) fn scale_paths(&self) -> &ScalePaths {
+        &self.scale
     }
 
     /// Adds other names.
@@ -274,6 +321,10 @@ impl Resource {
     pub(crate) fn verbs(&self) -> &'static [&'static str] {
         if self.rules.create_only {
             &["create"]
+        } else if self.rules.singly_deleted {
+            &["create", "delete", "get", "list", "patch", "update", "watch"]
+        } else if self.custom {
+            &["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"]
         } else {
             &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
         }
@@ -371,6 +422,11 @@ impl Resource {
         self
     }
 
+    fn singly_deleted(mut self) -> Self {
+        self.rules.singly_deleted = true;
+        self
+    }
+
     fn review(mut self) -> Self {
         self.rules.create_only = true;
         self
@@ -404,7 +460,8 @@ fn core() -> Vec<Resource> {
         row(CORE, ("limitranges", "limitrange", "LimitRange"), &["limits"], &[]).creating(),
         row(CORE, ("namespaces", "namespace", "Namespace"), &["ns"], &["finalize", "status"])
             .cluster()
-            .returning(),
+            .returning()
+            .singly_deleted(),
         row(CORE, ("nodes", "node", "Node"), &["no"], STATUS).cluster(),
         row(
             CORE,

@@ -6,11 +6,13 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::Caller;
+use super::apply;
 use super::patch::PatchKind;
 use super::reply::{Reply, json as reply_json};
 use super::request::{Call, Verb};
+use super::resource::Resource;
 use super::status::{ApiStatus, FieldError};
-use super::write::{Tracking, decode, overwrite};
+use super::write::{Tracking, decode, overwrite, writer};
 use crate::object::Object;
 use crate::store::Store;
 
@@ -26,13 +28,15 @@ pub(crate) fn answer(
     let old = store.get(resource.collection(), &call.namespace, call.name());
     let old =
         old.cloned().ok_or_else(|| ApiStatus::not_found(resource.group_resource(), call.name()))?;
-    let mut scale = scale_of(&old);
+    let mut scale = scale_of(resource, &old);
     match call.verb {
         Verb::Get => return Ok(reply_json(StatusCode::OK, &scale)),
         Verb::Update => scale = decode(body)?,
         Verb::Patch => match PatchKind::of(resource, headers)? {
-            // All fields of a scale are single values: apply and merge are the same here.
-            PatchKind::Apply => PatchKind::Merge.change(&mut scale, decode(body)?)?,
+            PatchKind::Apply => {
+                let object = apply_scale(store, caller, call, &old, &decode(body)?)?;
+                return Ok(reply_json(StatusCode::OK, &scale_of(resource, &object)));
+            }
             kind @ (PatchKind::Json | PatchKind::Merge | PatchKind::Strategic) => {
                 kind.change(&mut scale, decode(body)?)?
             }
@@ -49,9 +53,38 @@ pub(crate) fn answer(
             _ => {}
         }
     }
-    object["spec"]["replicas"] = scale.int("/spec/replicas").unwrap_or(0).into();
+    set(&mut object, &resource.scale_paths().wanted, scale.int("/spec/replicas"));
     let (code, object) = overwrite(store, caller, call, &old, object, Tracking::Update)?;
-    Ok(reply_json(code, &scale_of(&object)))
+    Ok(reply_json(code, &scale_of(resource, &object)))
+}
+
+/// Applies a scale: who does so owns the number in the object itself.
+fn apply_scale(
+    store: &mut Store,
+    caller: &Caller,
+    call: &Call,
+    old: &Arc<Value>,
+    scale: &Value,
+) -> Result<Arc<Value>, ApiStatus> {
+    apply::check(!call.query.field_manager.is_empty(), scale)?;
+    check(call, scale)?;
+    let mut config = json!({ "metadata": { "name": call.name() } });
+    for key in ["resourceVersion", "uid"] {
+        if let Some(value) = scale["metadata"].get(key) {
+            config["metadata"][key] = value.clone();
+        }
+    }
+    if let Some(replicas) = scale.int("/spec/replicas") {
+        set(&mut config, &call.resource.scale_paths().wanted, Some(replicas));
+    }
+    let merged = apply::merge(&writer(store, caller, call), old, &config)?;
+    overwrite(store, caller, call, old, merged, Tracking::Done).map(|(_, object)| object)
+}
+
+/// Sets the number at a path, which need not be there yet.
+fn set(object: &mut Value, pointer: &str, replicas: Option<i64>) {
+    let keys = pointer.split('/').filter(|key| !key.is_empty());
+    *keys.fold(object, |value, key| &mut value[key]) = replicas.unwrap_or_default().into();
 }
 
 fn check(call: &Call, scale: &Value) -> Result<(), ApiStatus> {
@@ -71,7 +104,8 @@ fn check(call: &Call, scale: &Value) -> Result<(), ApiStatus> {
     Ok(())
 }
 
-fn scale_of(object: &Arc<Value>) -> Value {
+fn scale_of(resource: &Resource, object: &Arc<Value>) -> Value {
+    let paths = resource.scale_paths();
     let mut metadata = json!({});
     for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         if let Some(value) = object["metadata"].get(key) {
@@ -83,13 +117,17 @@ fn scale_of(object: &Arc<Value>) -> Value {
         "apiVersion": "autoscaling/v1",
         "metadata": metadata,
         "spec": {},
-        "status": { "replicas": object.int("/status/replicas").unwrap_or(0) },
+        "status": { "replicas": object.int(&paths.found).unwrap_or(0) },
     });
     // The server leaves out a zero here.
-    if let Some(replicas) = object.int("/spec/replicas").filter(|&replicas| replicas != 0) {
+    if let Some(replicas) = object.int(&paths.wanted).filter(|&replicas| replicas != 0) {
         scale["spec"]["replicas"] = replicas.into();
     }
-    let selector = selector_text(&object["spec"]["selector"]);
+    let selector = match &paths.selector {
+        Some(path) => object.text(path).unwrap_or_default().to_owned(),
+        None if resource.is_custom() => String::new(),
+        None => selector_text(&object["spec"]["selector"]),
+    };
     if !selector.is_empty() {
         scale["status"]["selector"] = selector.into();
     }

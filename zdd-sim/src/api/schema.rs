@@ -3,17 +3,22 @@
 //! A field is recognised by its name and the name of the field around it, which is enough to tell
 //! all marked fields of the served kinds apart.
 
+use serde_json::Value;
+
 use super::resource::Resource;
+use super::structural;
 
 /// How a list merges.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum ListKind {
+pub(crate) enum ListKind<'a> {
     /// As a whole.
     Atomic,
     /// By the items themselves.
     Set,
     /// By keys of the items.
     Map(MapKeys),
+    /// By the keys that the schema of a custom kind names, in a list.
+    Named(&'a Value),
 }
 
 /// By which fields the items of a list are told apart.
@@ -27,35 +32,64 @@ pub(crate) struct MapKeys {
 
 const CONTAINERS: [&str; 3] = ["containers", "ephemeralContainers", "initContainers"];
 
-/// The marks that hold for an object.
+/// The marks that hold for a value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Schema {
-    /// Those of the built-in kinds.
+pub(crate) enum Schema<'a> {
+    /// Those of the built-in kinds, by the names of fields.
     BuiltIn,
-    /// Those of a custom resource without any: only the metadata are known.
-    Custom,
+    /// Those of a custom kind: they stand in the schema of the value, if it has one.
+    Custom(Option<&'a Value>),
 }
 
-impl Schema {
-    pub(crate) fn of(resource: &Resource) -> Self {
-        if resource.is_custom() { Self::Custom } else { Self::BuiltIn }
+impl<'a> Schema<'a> {
+    pub(crate) fn of(resource: &'a Resource) -> Self {
+        if resource.is_custom() { Self::Custom(resource.schema()) } else { Self::BuiltIn }
     }
 
-    pub(crate) fn list_kind(self, parent: &str, field: &str) -> ListKind {
+    /// The schema of a member.
+    pub(crate) fn member(self, key: &str) -> Self {
+        match self {
+            Self::BuiltIn => self,
+            Self::Custom(schema) => {
+                Self::Custom(schema.and_then(|schema| structural::known(schema, key)))
+            }
+        }
+    }
+
+    /// The schema of the items of a list.
+    pub(crate) fn item(self) -> Self {
+        match self {
+            Self::BuiltIn => self,
+            Self::Custom(schema) => Self::Custom(schema.and_then(|schema| schema.get("items"))),
+        }
+    }
+
+    pub(crate) fn list_kind(self, parent: &str, field: &str) -> ListKind<'a> {
         match self {
             Self::BuiltIn => list_kind(parent, field),
-            Self::Custom if parent == "metadata" => list_kind(parent, field),
-            Self::Custom => ListKind::Atomic,
+            // The metadata are those of every object.
+            Self::Custom(_) if parent == "metadata" => list_kind(parent, field),
+            Self::Custom(Some(schema)) => match schema["x-kubernetes-list-type"].as_str() {
+                Some("map") => ListKind::Named(&schema["x-kubernetes-list-map-keys"]),
+                Some("set") => ListKind::Set,
+                _ => ListKind::Atomic,
+            },
+            Self::Custom(None) => ListKind::Atomic,
         }
     }
 
     pub(crate) fn is_atomic_map(self, field: &str) -> bool {
-        self == Self::BuiltIn && is_atomic_map(field)
+        match self {
+            Self::BuiltIn => is_atomic_map(field),
+            Self::Custom(schema) => {
+                schema.is_some_and(|schema| schema["x-kubernetes-map-type"] == "atomic")
+            }
+        }
     }
 }
 
 /// Returns how the list `field` within `parent` merges.
-pub(crate) fn list_kind(parent: &str, field: &str) -> ListKind {
+pub(crate) fn list_kind(parent: &str, field: &str) -> ListKind<'static> {
     let map = |patch, apply| ListKind::Map(MapKeys { patch, apply });
     match field {
         "finalizers" if parent == "metadata" => ListKind::Set,

@@ -194,7 +194,6 @@ fn check_field(resource: &Resource, field: &str) -> Result<(), ApiStatus> {
         "jobs" => &["status.successful"],
         "namespaces" => &["status.phase"],
         "nodes" => &["spec.unschedulable"],
-        "replicasets" => &["status.replicas"],
         "secrets" => &["type"],
         "services" => &["spec.clusterIP", "spec.type"],
         _ => &[],

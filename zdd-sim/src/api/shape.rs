@@ -28,6 +28,7 @@ pub(crate) fn fit(resource: &Resource, object: &mut Value) -> Result<Vec<String>
     }
     let Some(known) = known(resource, object) else { return Ok(unknown) };
     let known = known.map_err(|error| {
+        let error = in_words_of_go(&error.to_string());
         let (kind, version) = (resource.kind(), resource.version());
         ApiStatus::bad_request(format!(
             "{kind} in version \"{version}\" cannot be handled as a {kind}: {error}"
@@ -35,6 +36,16 @@ pub(crate) fn fit(resource: &Resource, object: &mut Value) -> Result<Vec<String>
     })?;
     prune(object, &known, "", &mut unknown);
     Ok(unknown)
+}
+
+/// Says in the server's words what a decoder of ours says in its own, where that is short.
+fn in_words_of_go(error: &str) -> String {
+    let symbol =
+        error.strip_prefix("Invalid symbol ").and_then(|rest| rest.split_once(", offset "));
+    match symbol.map(|(_, at)| at.trim_end_matches('.')) {
+        Some(at) => format!("illegal base64 data at input byte {at}"),
+        None => error.to_owned(),
+    }
 }
 
 fn known(resource: &Resource, object: &Value) -> Option<serde_json::Result<Value>> {

@@ -264,6 +264,25 @@ impl ApiStatus {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
     }
 
+    /// 406: the client takes no form that is served. Of those who speak JSON it is told in other
+    /// words than of those who do not.
+    #[must_use]
+    pub fn not_acceptable(speaks_json: bool) -> Self {
+        let code = StatusCode::NOT_ACCEPTABLE;
+        if speaks_json {
+            let message = "only the following media types are accepted: application/json, \
+                           application/yaml, application/vnd.kubernetes.protobuf";
+            return Self::new(code, "NotAcceptable", message);
+        }
+        let message = "406: Not Acceptable\n\nAvailable representations: application/json, \
+                       application/yaml, application/vnd.kubernetes.protobuf, \
+                       application/json;stream=watch, \
+                       application/vnd.kubernetes.protobuf;stream=watch";
+        let mut status = Self::new(code, "NotAcceptable", message);
+        status.details = Some(Box::default());
+        status
+    }
+
     /// 415: the patch is of a kind that this resource does not take.
     #[must_use]
     pub fn unsupported_patch() -> Self {
@@ -379,6 +398,8 @@ enum FieldReason {
     NotSupported,
     Required,
     TooLong,
+    TooMany,
+    TypeInvalid,
 }
 
 impl FieldReason {
@@ -391,6 +412,8 @@ impl FieldReason {
             Self::NotSupported => "FieldValueNotSupported",
             Self::Required => "FieldValueRequired",
             Self::TooLong => "FieldValueTooLong",
+            Self::TooMany => "FieldValueTooMany",
+            Self::TypeInvalid => "FieldValueTypeInvalid",
         }
     }
 }
@@ -426,6 +449,13 @@ impl FieldError {
         Self::with_value(reason, "Duplicate value", field.into(), value, "")
     }
 
+    /// The value is of another type.
+    #[must_use]
+    pub fn type_invalid(field: impl Into<String>, value: &Value, why: impl AsRef<str>) -> Self {
+        let (reason, title) = (FieldReason::TypeInvalid, "Invalid value");
+        Self::with_value(reason, title, field.into(), value, why.as_ref())
+    }
+
     /// The value names something that is not there.
     #[must_use]
     pub fn not_found(field: impl Into<String>, value: &Value) -> Self {
@@ -458,6 +488,13 @@ impl FieldError {
     pub fn too_long(field: impl Into<String>, limit: usize) -> Self {
         let why = format!("may not be more than {limit} bytes");
         Self::plain(FieldReason::TooLong, "Too long", field.into(), &why)
+    }
+
+    /// The list has more items than allowed.
+    #[must_use]
+    pub fn too_many(field: impl Into<String>, count: usize, limit: usize) -> Self {
+        let why = format!("{count}: must have at most {limit} items");
+        Self::plain(FieldReason::TooMany, "Too many", field.into(), &why)
     }
 
     fn plain(reason: FieldReason, title: &str, field: String, why: &str) -> Self {

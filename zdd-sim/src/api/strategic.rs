@@ -82,7 +82,7 @@ fn merge_map(
                         let own = item.get(keys.patch);
                         own.is_some() && own == wanted.get(keys.patch)
                     }
-                    ListKind::Atomic | ListKind::Set => item == wanted,
+                    ListKind::Atomic | ListKind::Named(_) | ListKind::Set => item == wanted,
                 })
             });
         }

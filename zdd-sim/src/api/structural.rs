@@ -52,7 +52,7 @@ fn prune_value(
 }
 
 /// The schema of a member; `None` when it is not part of the type.
-fn known<'a>(schema: &'a Value, key: &str) -> Option<&'a Value> {
+pub(super) fn known<'a>(schema: &'a Value, key: &str) -> Option<&'a Value> {
     let additional = &schema["additionalProperties"];
     let any = (additional.is_object() || *additional == true).then_some(additional);
     schema["properties"].get(key).or(any)
@@ -94,7 +94,7 @@ pub(super) fn check(schema: &Value, value: &Value, path: &str, errors: &mut Vec<
     let wanted = schema["type"].as_str().unwrap_or_default();
     if !wanted.is_empty() && !is_of(wanted, value) {
         let why = format!("{path} in body must be of type {wanted}: \"{}\"", name_of(value));
-        errors.push(FieldError::invalid(path, &name_of(value).into(), why));
+        errors.push(FieldError::type_invalid(path, &name_of(value).into(), why));
         return;
     }
     if let Some(allowed) = schema["enum"].as_array()
@@ -104,14 +104,72 @@ pub(super) fn check(schema: &Value, value: &Value, path: &str, errors: &mut Vec<
         errors.push(FieldError::not_supported(path, value, &allowed));
     }
     bounds(schema, value, path, errors);
+    lengths(schema, value, path, errors);
     match value {
         Value::Object(map) => members(schema, map, path, errors),
         Value::Array(items) => {
             for (at, item) in items.iter().enumerate() {
                 check(&schema["items"], item, &format!("{path}[{at}]"), errors);
             }
+            duplicates(schema, items, path, errors);
         }
-        Value::Bool(_) | Value::Null | Value::Number(_) | Value::String(_) => {}
+        Value::String(text) => pattern(schema, text, path, errors),
+        Value::Bool(_) | Value::Null | Value::Number(_) => {}
+    }
+}
+
+/// Refuses items that a set or a map has already.
+fn duplicates(schema: &Value, items: &[Value], path: &str, errors: &mut Vec<FieldError>) {
+    let keys = match schema["x-kubernetes-list-type"].as_str() {
+        Some("map") => schema["x-kubernetes-list-map-keys"].as_array(),
+        Some("set") => None,
+        _ => return,
+    };
+    let identity = |item: &Value| match keys {
+        None => item.clone(),
+        Some(keys) => {
+            let keys = keys.iter().filter_map(Value::as_str);
+            keys.filter_map(|key| Some((key.to_owned(), item.get(key)?.clone()))).collect()
+        }
+    };
+    let mut seen = Vec::new();
+    for (at, item) in items.iter().enumerate() {
+        let own = identity(item);
+        if seen.contains(&own) {
+            errors.push(FieldError::duplicate(format!("{path}[{at}]"), &own));
+        } else {
+            seen.push(own);
+        }
+    }
+}
+
+fn pattern(schema: &Value, text: &str, path: &str, errors: &mut Vec<FieldError>) {
+    let Some(wanted) = schema["pattern"].as_str() else { return };
+    // A pattern that is none here is left to servers that know more of them.
+    if regex_lite::Regex::new(wanted).is_ok_and(|pattern| !pattern.is_match(text)) {
+        let why = format!("{path} in body should match '{wanted}'");
+        errors.push(FieldError::invalid(path, &text.into(), why));
+    }
+}
+
+fn lengths(schema: &Value, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    let limit = |key: &str| schema[key].as_u64().and_then(|limit| usize::try_from(limit).ok());
+    let too_few = |least: Option<usize>, length: usize, what: &str| {
+        let least = least.filter(|least| length < *least)?;
+        let why = format!("{path} in body should {what} {least}");
+        Some(FieldError::invalid(path, value, why))
+    };
+    if let Some(items) = value.as_array() {
+        let most = limit("maxItems").filter(|most| items.len() > *most);
+        errors.extend(most.map(|most| FieldError::too_many(path, items.len(), most)));
+        let least = too_few(limit("minItems"), items.len(), "have at least so many items:");
+        errors.extend(least);
+    }
+    if let Some(text) = value.as_str() {
+        let length = text.chars().count();
+        let most = limit("maxLength").filter(|most| length > *most);
+        errors.extend(most.map(|most| FieldError::too_long(path, most)));
+        errors.extend(too_few(limit("minLength"), length, "be at least this long:"));
     }
 }
 

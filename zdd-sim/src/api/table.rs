@@ -19,6 +19,7 @@ pub(crate) use column::{Column, Row};
 
 use super::request::Query;
 use super::resource::Resource;
+use super::status::ApiStatus;
 
 /// In which form objects are sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -43,32 +44,52 @@ const META: &str = "meta.k8s.io/v1";
 
 impl View {
     /// Takes the first form in the client's list that there is.
-    pub(crate) fn of(headers: &HeaderMap, query: &Query) -> Self {
+    ///
+    /// # Errors
+    /// 406 when none of them is served, 400 for a table with unknown rows.
+    pub(crate) fn of(headers: &HeaderMap, query: &Query) -> Result<Self, ApiStatus> {
         let accepted = headers.get_all(ACCEPT).iter().filter_map(|text| text.to_str().ok());
+        let accepted: Vec<&str> = accepted.filter(|text| !text.trim().is_empty()).collect();
+        if accepted.is_empty() {
+            return Ok(Self::Whole);
+        }
         let include = match query.other("includeObject") {
-            Some("None") => Include::None,
-            Some("Object") => Include::Object,
-            _ => Include::Metadata,
+            Some("None") => Ok(Include::None),
+            Some("Object") => Ok(Include::Object),
+            Some("Metadata" | "") | None => Ok(Include::Metadata),
+            Some(other) => Err(other),
         };
-        let known = accepted.flat_map(|text| text.split(',')).find_map(|media| {
+        let mut speaks_json = false;
+        let media = accepted.iter().flat_map(|text| text.split(','));
+        let known = { media }.find_map(|media| {
             let mut parts = media.split(';').map(str::trim);
             let kind = parts.next().unwrap_or_default();
             if !matches!(kind, "application/json" | "application/*" | "*/*") {
                 return None;
             }
+            speaks_json = true;
             let parameters: Vec<&str> = parts.filter(|part| !part.starts_with("q=")).collect();
             let asked = parameters.iter().find_map(|part| part.strip_prefix("as="));
             if asked.is_some() && !parameters.contains(&"v=v1") {
                 return None;
             }
             match asked {
-                None => Some(Self::Whole),
-                Some("Table") => Some(Self::Table(include)),
-                Some("PartialObjectMetadata" | "PartialObjectMetadataList") => Some(Self::Metadata),
+                None => Some(Ok(Self::Whole)),
+                Some("Table") => Some(include.map(Self::Table)),
+                Some("PartialObjectMetadata" | "PartialObjectMetadataList") => {
+                    Some(Ok(Self::Metadata))
+                }
                 Some(_) => None,
             }
         });
-        known.unwrap_or(Self::Whole)
+        match known {
+            Some(Ok(view)) => Ok(view),
+            Some(Err(include)) => Err(ApiStatus::bad_request(format!(
+                "Unable to convert to Table as requested: includeObject: Invalid value: \
+                 \"{include}\": must be 'Metadata', 'Object', 'None', or empty"
+            ))),
+            None => Err(ApiStatus::not_acceptable(speaks_json)),
+        }
     }
 }
 

@@ -3,6 +3,9 @@
 //! The rules are those of `pkg/apis/*/validation` of Kubernetes 1.37, as far as fields in use
 //! here go; each function names the same paths and values as the server's.
 
+mod data;
+mod definition;
+mod event;
 mod meta;
 mod pod;
 mod service;
@@ -15,6 +18,7 @@ pub(crate) use meta::{NAME_PART, is_word};
 use super::resource::Resource;
 use super::status::{ApiStatus, FieldError};
 use super::structural;
+use crate::collection::Collection;
 use crate::object::Object;
 
 /// Checks a new object, or one that replaces `old`.
@@ -31,8 +35,12 @@ pub(crate) fn check(
         meta::name(resource, object, &mut errors);
     }
     meta::labels(&object["metadata"]["labels"], "metadata.labels", &mut errors);
+    meta::annotations(&object["metadata"]["annotations"], &mut errors);
     meta::owners(&object["metadata"]["ownerReferences"], &mut errors);
     meta::finalizers(resource, object, old, &mut errors);
+    if let Some(old) = old {
+        meta::deletion(object, old, &mut errors);
+    }
     if let Some(schema) = resource.schema() {
         structural::check(schema, object, "", &mut errors.0);
     } else if !resource.is_custom() {
@@ -41,13 +49,21 @@ pub(crate) fn check(
     if errors.0.is_empty() {
         return Ok(());
     }
+    if resource.collection() == &Collection::EVENTS {
+        // Of whichever group: the registry is that of the core.
+        return Err(ApiStatus::invalid_kind("", resource.kind(), object.name(), &errors.0));
+    }
     Err(ApiStatus::invalid(resource, object.name(), &errors.0))
 }
 
 fn kind(resource: &Resource, object: &Value, old: Option<&Value>, errors: &mut Errors) {
     match resource.collection().as_str() {
+        "configmaps" => data::config_map(object, old, errors),
+        "controllerrevisions.apps" => revision(object, old, errors),
+        "customresourcedefinitions.apiextensions.k8s.io" => definition::check(object, errors),
         "daemonsets.apps" => workload::daemon_set(object, old, errors),
         "deployments.apps" => workload::deployment(object, old, errors),
+        "events" => event::check(resource, object, errors),
         "horizontalpodautoscalers.autoscaling" => workload::autoscaler(object, errors),
         "jobs.batch" => workload::job(object, old, errors),
         "leases.coordination.k8s.io" => lease(object, errors),
@@ -55,7 +71,7 @@ fn kind(resource: &Resource, object: &Value, old: Option<&Value>, errors: &mut E
         "replicasets.apps" => workload::replica_set(object, old, errors),
         "services" => service::check(object, old, errors),
         "statefulsets.apps" => workload::stateful_set(object, old, errors),
-        "configmaps" | "secrets" => immutable_data(object, old, errors),
+        "secrets" => data::secret(object, old, errors),
         _ => {}
     }
 }
@@ -118,12 +134,12 @@ fn lease(object: &Value, errors: &mut Errors) {
     errors.not_negative(&object["spec"]["leaseTransitions"], "spec.leaseTransitions");
 }
 
-fn immutable_data(object: &Value, old: Option<&Value>, errors: &mut Errors) {
-    let Some(old) = old.filter(|old| old["immutable"] == true) else { return };
-    let why = "field is immutable when `immutable` is set";
-    for key in ["immutable", "data", "binaryData"] {
-        if object.get(key) != old.get(key) {
-            errors.add(FieldError::forbidden(key, why));
-        }
+fn revision(object: &Value, old: Option<&Value>, errors: &mut Errors) {
+    if object["data"].is_null() {
+        errors.add(FieldError::required("data", "data is mandatory"));
+    }
+    errors.not_negative(&object["revision"], "revision");
+    if old.is_some_and(|old| old["data"] != object["data"]) {
+        errors.add(FieldError::invalid("data", &object["data"], "field is immutable"));
     }
 }

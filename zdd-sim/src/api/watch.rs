@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::convert::present;
+use super::convert::served;
 use super::error::TransportError;
 use super::lock;
 use super::read;
@@ -253,7 +253,7 @@ impl Watch {
                 watch_line(buffer, kind, &table);
             }
             View::Whole => {
-                let object = present(&self.resource, object);
+                let object = served(&self.resource, object);
                 watch_line(buffer, kind, &Whole::of(&self.resource, &object));
             }
         }

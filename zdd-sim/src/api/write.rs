@@ -11,7 +11,7 @@ use super::patch::PatchKind;
 use super::request::Call;
 use super::resource::Resource;
 use super::status::{ApiStatus, Cause, FieldError};
-use super::{Caller, Core, apply, defaults, service, shape, validate};
+use super::{Caller, Core, apply, defaults, definition, service, shape, validate};
 use crate::collection::Collection;
 use crate::object::Object;
 use crate::store::{Part, Store, StoreError};
@@ -57,6 +57,7 @@ impl Core {
         tracking: Tracking,
     ) -> Result<Written, ApiStatus> {
         let resource = &call.resource;
+        definition::check_stays(store, resource, &object)?;
         complete(store, call, &mut object, None)?;
         if tracking == Tracking::Update {
             writer(store, caller, call).on_create(&mut object);
@@ -214,6 +215,7 @@ pub(crate) fn overwrite(
 ) -> Result<Written, ApiStatus> {
     let resource = &call.resource;
     check_preconditions(resource, old, &object)?;
+    crate::controller::meta::remove(&mut object["metadata"], "selfLink");
     let part = match call.subresource.as_deref() {
         Some("status") => Part::Status,
         _ => Part::Main,
@@ -222,6 +224,14 @@ pub(crate) fn overwrite(
         complete(store, call, &mut object, Some(old))?;
         validate::check(resource, &object, Some(old))?;
     } else {
+        if resource.is_custom() {
+            // Through its status nothing else of a custom object can be written.
+            let managers = object["metadata"]["managedFields"].take();
+            let status = object["status"].take();
+            object = (**old).clone();
+            object["status"] = status;
+            object["metadata"]["managedFields"] = managers;
+        }
         fit(call, &mut object)?;
     }
     if tracking == Tracking::Update {
@@ -259,7 +269,7 @@ pub(crate) enum Tracking {
     Update,
 }
 
-fn writer<'a>(store: &Store, caller: &'a Caller, call: &'a Call) -> Writer<'a> {
+pub(crate) fn writer<'a>(store: &Store, caller: &'a Caller, call: &'a Call) -> Writer<'a> {
     let asked = call.query.field_manager.as_str();
     let manager = if asked.is_empty() { &caller.manager } else { asked };
     Writer { call, manager, time: store.clock().stamp() }

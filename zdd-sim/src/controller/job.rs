@@ -12,7 +12,7 @@ use crate::collection::Collection;
 use crate::controller::Next;
 use crate::controller::context::{Context, Note};
 use crate::controller::meta::{
-    condition, controller_name, controller_ref, is_true, replace_condition, suffix, time,
+    condition, controller_name, controller_ref, is_true, remove, replace_condition, suffix, time,
 };
 use crate::controller::pods::{from_template, has_ended, is_active, is_ready, is_terminating};
 use crate::object::Object;
@@ -66,6 +66,7 @@ pub(crate) fn reconcile(ctx: &mut Context<'_>, place: &Place) -> Next {
     let status = job["status"].clone();
     let mut work = Work { job, owner, pods, status };
     work.count(ctx);
+    work.suspend(ctx);
     let next = match work.verdict(ctx) {
         Some(verdict) => {
             work.finish(ctx, &verdict);
@@ -153,6 +154,33 @@ impl Work {
                 free(ctx, pod);
             }
         }
+    }
+
+    /// Says that the Job is suspended, or that it no longer is; its time begins anew then.
+    fn suspend(&mut self, ctx: &mut Context<'_>) {
+        let wanted = self.job["spec"]["suspend"] == true;
+        let known = condition(&self.status, "Suspended").map(|it| it["status"] == "True");
+        if known.unwrap_or_default() == wanted {
+            return;
+        }
+        let stamp = ctx.stamp();
+        let (status, reason, message, note) = if wanted {
+            remove(&mut self.status, "startTime");
+            ("True", "JobSuspended", "Job suspended", "Suspended")
+        } else {
+            self.status["startTime"] = stamp.clone();
+            ("False", "JobResumed", "Job resumed", "Resumed")
+        };
+        let condition = json!({
+            "type": "Suspended",
+            "status": status,
+            "lastProbeTime": stamp,
+            "lastTransitionTime": stamp,
+            "reason": reason,
+            "message": message,
+        });
+        replace_condition(&mut self.status, condition);
+        ctx.event(&self.job, Note::Normal(note), message);
     }
 
     fn verdict(&self, ctx: &Context<'_>) -> Option<Verdict> {
@@ -283,14 +311,15 @@ impl Work {
     }
 
     fn write_status(&mut self, ctx: &mut Context<'_>) {
-        let ended = self.status["conditions"].as_array().is_some_and(|all| !all.is_empty());
+        let ended =
+            ["Complete", "Failed"].iter().any(|kind| condition(&self.status, kind).is_some());
         let count = |test: &dyn Fn(&Value) -> bool| {
             self.pods.iter().filter(|pod| !ended && test(pod)).count()
         };
         let (active, ready) = (count(&is_active), count(&|pod| is_active(pod) && is_ready(pod)));
         let terminating = self.pods.iter().filter(|pod| is_terminating(pod)).count();
         match active {
-            0 => crate::controller::meta::remove(&mut self.status, "active"),
+            0 => remove(&mut self.status, "active"),
             active => self.status["active"] = active.into(),
         }
         self.status["ready"] = ready.into();

@@ -10,6 +10,7 @@ mod kinds;
 mod pods;
 mod program;
 mod rollout;
+mod verbs;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -126,8 +126,8 @@ fn deployment() -> Vec<Column> {
     vec![
         Column::name(),
         Column::text("Ready", |row| of(row, "/status/readyReplicas", "/spec/replicas")),
-        Column::number("Up-to-date", |row| count(row, "/status/updatedReplicas")),
-        Column::number("Available", |row| count(row, "/status/availableReplicas")),
+        Column::text("Up-to-date", |row| count(row, "/status/updatedReplicas")),
+        Column::text("Available", |row| count(row, "/status/availableReplicas")),
         Column::age(),
         containers(),
         images(),

@@ -74,7 +74,14 @@ impl Column {
             name: text("name").into(),
             kind: text("type").into(),
             format: text("format").into(),
-            description: text("description").into(),
+            description: match definition["description"].as_str() {
+                Some(text) => text.to_owned().into(),
+                None => format!(
+                    "Custom resource definition column (in JSONPath format): {}",
+                    text("jsonPath")
+                )
+                .into(),
+            },
             priority: definition["priority"].as_i64().unwrap_or_default(),
             source: Source::Path(JsonPath::parse(definition["jsonPath"].as_str()?)?),
         })

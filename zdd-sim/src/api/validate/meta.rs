@@ -52,16 +52,36 @@ pub(super) fn label(value: &Value, path: &str, errors: &mut Errors) {
     }
 }
 
+/// Checks the keys of annotations, in which letters of either case are alike.
+pub(super) fn annotations(annotations: &Value, errors: &mut Errors) {
+    for key in annotations.as_object().into_iter().flatten().map(|(key, _)| key) {
+        self::key(&key.to_lowercase(), key, "metadata.annotations", errors);
+    }
+}
+
+/// Checks a qualified name, and shows it as it was written.
+fn key(text: &str, shown: &str, path: &str, errors: &mut Errors) {
+    let (prefix, name) =
+        text.rsplit_once('/').map_or((None, text), |(prefix, name)| (Some(prefix), name));
+    let prefixed = prefix.is_none_or(|prefix| prefix.split('.').all(is_label));
+    if !(prefixed && is_word(name) && name.len() <= 63) {
+        errors.add(FieldError::invalid(path, &shown.into(), NAME_PART));
+    }
+}
+
+/// Checks that nobody but the server says when an object is deleted.
+pub(super) fn deletion(object: &Value, old: &Value, errors: &mut Errors) {
+    let value = &object["metadata"]["deletionTimestamp"];
+    if !old.is_terminating() && !value.is_null() {
+        let why = "field is immutable";
+        errors.add(FieldError::invalid("metadata.deletionTimestamp", value, why));
+    }
+}
+
 /// Checks the keys and values of labels.
 pub(super) fn labels(labels: &Value, path: &str, errors: &mut Errors) {
     for (key, value) in labels.as_object().into_iter().flatten() {
-        let (prefix, name) = key
-            .rsplit_once('/')
-            .map_or((None, key.as_str()), |(prefix, name)| (Some(prefix), name));
-        let prefixed = prefix.is_none_or(|prefix| prefix.split('.').all(is_label));
-        if !(prefixed && is_word(name) && name.len() <= 63) {
-            errors.add(FieldError::invalid(path, &key.as_str().into(), NAME_PART));
-        }
+        self::key(key, key, path, errors);
         let text = value.as_str().unwrap_or_default();
         if text.len() > 63 {
             errors.add(FieldError::invalid(path, value, "must be no more than 63 bytes"));

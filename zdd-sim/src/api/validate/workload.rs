@@ -105,11 +105,15 @@ pub(super) fn job(object: &Value, old: Option<&Value>, errors: &mut Errors) {
     for key in ["parallelism", "completions", "activeDeadlineSeconds", "backoffLimit"] {
         errors.not_negative(&spec[key], &format!("spec.{key}"));
     }
+    let labels = &spec["template"]["metadata"]["labels"];
+    if spec["selector"].is_object() && !selects(&spec["selector"], labels) {
+        let why = "`selector` does not match template `labels`";
+        errors.add(FieldError::invalid("spec.template.metadata.labels", labels, why));
+    }
     pod::template(&spec["template"], "spec.template", errors);
     if spec["template"]["spec"]["restartPolicy"] == "Always" {
         let path = "spec.template.spec.restartPolicy";
-        let value = &spec["template"]["spec"]["restartPolicy"];
-        errors.add(FieldError::not_supported(path, value, &["OnFailure", "Never"]));
+        errors.add(FieldError::required(path, "valid values: \"OnFailure\", \"Never\""));
     }
     if let Some(old) = old {
         for key in ["completions", "selector", "template"] {

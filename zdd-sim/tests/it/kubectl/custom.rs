@@ -2,7 +2,7 @@
 
 use super::{stable, with_each};
 
-const DEFINITION: &str = r#"
+pub(crate) const DEFINITION: &str = r#"
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: {name: rockets.space.example}

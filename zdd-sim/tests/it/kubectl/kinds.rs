@@ -3,7 +3,7 @@
 use super::{WEB, stable, with_each};
 
 /// One object of each kind, by the names that kubectl takes.
-const ALL: [(&str, &str); 12] = [
+pub(crate) const ALL: [(&str, &str); 12] = [
     ("deployment/web", WEB),
     ("configmap/a", "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {k: v}}"),
     ("secret/a", "{apiVersion: v1, kind: Secret, metadata: {name: a}, stringData: {k: v}}"),
@@ -53,10 +53,14 @@ const ALL: [(&str, &str); 12] = [
     ("namespace/a", "{apiVersion: v1, kind: Namespace, metadata: {name: a}}"),
 ];
 
+pub(crate) const EVENT: &str = "{apiVersion: v1, kind: Event, metadata: {name: a}, involvedObject: {apiVersion: v1, kind: \
+     Pod, namespace: default, name: p}, reason: Pulled, message: It is there., type: Normal, \
+     count: 1, source: {component: test}}";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_kind_is_applied_read_described_labelled_patched_and_deleted() {
     with_each(|bed| async move {
-        for (object, manifest) in ALL {
+        for (object, manifest) in ALL.into_iter().chain([("event/a", EVENT)]) {
             bed.apply(manifest).await;
             bed.run(&format!("get {object}")).await;
             bed.run(&format!("get {object} -o wide")).await;
