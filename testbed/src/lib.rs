@@ -43,3 +43,4 @@ pub use crate::machine::{Lack, Machine};
 pub use crate::plan::{Component, Level};
 pub use crate::state::{Event, Info, Stage};
 pub use crate::testbed::{Lifetime, Options, Signal, Testbed};
+pub use crate::tools::programs;

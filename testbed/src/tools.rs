@@ -115,8 +115,14 @@ fn prune(folder: &Path) {
 
 /// Tells whether everything that a level needs is there.
 pub(crate) fn are_built(level: Level) -> bool {
-    let bin = flags().and_then(|flags| folder(&flags)).map(|folder| folder.join("bin"));
-    bin.is_ok_and(|bin| wanted(level).all(|tool| bin.join(tool.name).is_file()))
+    programs(level).is_some()
+}
+
+/// Returns the folder of the programs, `kubectl` among them, when all are built that a level needs.
+#[must_use]
+pub fn programs(level: Level) -> Option<PathBuf> {
+    let bin = flags().and_then(|flags| folder(&flags)).ok()?.join("bin");
+    wanted(level).all(|tool| bin.join(tool.name).is_file()).then_some(bin)
 }
 
 fn folder(flags: &str) -> anyhow::Result<PathBuf> {

@@ -7,6 +7,7 @@
 
 mod bench;
 mod fidelity;
+mod tables;
 mod test;
 mod tidy;
 mod workspace;
@@ -29,6 +30,8 @@ enum Command {
     Bench(bench::Bench),
     /// Plays scripts against zdd-sim and a real control plane, and compares.
     Fidelity(fidelity::Args),
+    /// Makes the tables again that zdd-sim has of Kubernetes' own types.
+    Tables(tables::Args),
     /// Runs everything that a change has to pass.
     Test(test::Args),
     /// Brings a real Kubernetes up and down.
@@ -45,6 +48,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Bench(bench) => bench.run().map(|()| ExitCode::SUCCESS),
         Command::Fidelity(args) => fidelity::run(&args),
+        Command::Tables(args) => tables::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Testbed(testbed) => Ok(testbed.run()),
         Command::Tidy => tidy::run(),

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde::Serialize;
+use zdd_testbed::Level;
 
 /// A part that a machine may lack.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -46,6 +47,11 @@ pub(super) const POSTGRESQL: Part =
 pub(super) const REDIS: Part =
     Part { program: "redis-server", install: "apt-get install redis-server" };
 
+/// The client of people, for tests of the embedded cluster: the one that was built for the
+/// testbed, rather than any that happens to be installed.
+pub(super) const KUBECTL: Part =
+    Part { program: "kubectl", install: "cargo xtask testbed build --level control-plane" };
+
 /// Where Debian keeps PostgreSQL's programs, one folder per version: not in the path.
 const DEBIAN_POSTGRESQL: &str = "/usr/lib/postgresql";
 
@@ -59,7 +65,8 @@ impl Machine {
     /// Looks at this machine.
     pub(super) fn here() -> Self {
         let path = env::var_os("PATH").unwrap_or_default();
-        let mut places: Vec<PathBuf> = env::split_paths(&path).collect();
+        let mut places = Vec::from_iter(zdd_testbed::programs(Level::ControlPlane));
+        places.extend(env::split_paths(&path));
         let versions = fs::read_dir(DEBIAN_POSTGRESQL).into_iter().flatten().flatten();
         places.extend(versions.map(|version| version.path().join("bin")));
         Self { places }
@@ -67,11 +74,14 @@ impl Machine {
 
     /// Returns those of the parts that the machine lacks.
     pub(super) fn lacks(&self, parts: &[Part]) -> Vec<Missing> {
-        let has = |part: &Part| {
-            let name = format!("{}{}", part.program, env::consts::EXE_SUFFIX);
-            self.places.iter().any(|place| place.join(&name).is_file())
-        };
-        parts.iter().filter(|part| !has(part)).map(Missing::from).collect()
+        parts.iter().filter(|part| self.find(part).is_none()).map(Missing::from).collect()
+    }
+
+    /// Returns where the program of a part is.
+    pub(super) fn find(&self, part: &Part) -> Option<PathBuf> {
+        let name = format!("{}{}", part.program, env::consts::EXE_SUFFIX);
+        let mut all = self.places.iter().map(|place| place.join(&name));
+        all.find(|program| program.is_file())
     }
 
     /// A machine that has nothing.

@@ -24,7 +24,7 @@ pub(super) struct Stage {
     /// Parts without which the stage is left out.
     pub(super) needs: &'static [Part],
     /// Parts without which some of its tests are left out.
-    pub(super) wants: Option<Wants>,
+    pub(super) wants: &'static [Wants],
     /// What it needs of a real Kubernetes.
     pub(super) cluster: Cluster,
     /// Whether a run without a single test is a failure.
@@ -41,6 +41,8 @@ pub(super) struct Wants {
     pub(super) parts: &'static [Part],
     /// The variable that is set to `1` where all of them are there.
     pub(super) require: &'static str,
+    /// The variable that tells where the first of them is, unless somebody has set it.
+    pub(super) place: Option<&'static str>,
 }
 
 /// Whether the commands of a stage run tests.
@@ -101,6 +103,23 @@ pub(super) struct Counts {
     pub(super) ignored: u64,
 }
 
+/// Variables of the environment.
+type Env = Vec<(&'static str, String)>;
+
+impl Wants {
+    /// What tests are told: nothing where a part is missing.
+    fn env(&self, machine: &Machine) -> Env {
+        if !machine.lacks(self.parts).is_empty() {
+            return Env::new();
+        }
+        let mut env = vec![(self.require, "1".to_owned())];
+        let place = self.place.filter(|place| std::env::var_os(place).is_none());
+        let program = self.parts.first().and_then(|part| machine.find(part));
+        env.extend(place.zip(program.map(|program| program.display().to_string())));
+        env
+    }
+}
+
 impl Stage {
     /// Runs the stage, unless the machine lacks what it needs.
     pub(super) fn run(&self, machine: &Machine) -> Ended {
@@ -109,8 +128,9 @@ impl Stage {
         let mut lacks = machine.lacks(self.needs);
         lacks.extend(self.cluster.lacks());
         let end = if lacks.is_empty() {
-            lacks = self.wants.map_or_else(Vec::new, |wants| machine.lacks(wants.parts));
-            match self.run_with_cluster(lacks.is_empty(), &mut tests) {
+            let env = self.wants.iter().flat_map(|wants| wants.env(machine)).collect();
+            lacks = self.wants.iter().flat_map(|wants| machine.lacks(wants.parts)).collect();
+            match self.run_with_cluster(&env, &mut tests) {
                 Ok(()) => End::Passed,
                 Err(error) => End::Failed { problem: format!("{error:#}") },
             }
@@ -120,29 +140,28 @@ impl Stage {
         Ended { name: self.name, end, lacks, time: begun.elapsed(), tests }
     }
 
-    fn run_with_cluster(&self, complete: bool, tests: &mut Counts) -> anyhow::Result<()> {
+    fn run_with_cluster(&self, env: &Env, tests: &mut Counts) -> anyhow::Result<()> {
         if let Cluster::Up(_) = self.cluster {
             // A cluster takes a part of the machine that a build wants.
             let mut builds = self.calls.iter().filter_map(Call::build);
             builds.try_for_each(|build| build.run(None, tests))?;
         }
         let testbed = self.cluster.up()?;
-        let ran = self.run_calls(complete, testbed.as_ref(), tests);
+        let ran = self.run_calls(env, testbed.as_ref(), tests);
         let down = testbed.map_or(Ok(()), Testbed::down);
         ran.and(down.context("the testbed did not go away"))
     }
 
     fn run_calls(
         &self,
-        complete: bool,
+        env: &Env,
         testbed: Option<&Testbed>,
         tests: &mut Counts,
     ) -> anyhow::Result<()> {
         for call in &self.calls {
-            match self.wants.filter(|_| complete) {
-                Some(wants) => call.clone().env(wants.require, "1").run(testbed, tests)?,
-                None => call.run(testbed, tests)?,
-            }
+            let mut call = call.clone();
+            call.env.extend(env.iter().cloned());
+            call.run(testbed, tests)?;
         }
         if self.tests == Tests::Counted && tests.passed + tests.failed == 0 {
             bail!("not a single test was run");
@@ -154,7 +173,7 @@ impl Stage {
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.name, self.about)?;
-        let wanted = self.wants.map_or(&[][..], |wants| wants.parts);
+        let wanted = self.wants.iter().flat_map(|wants| wants.parts);
         for part in self.needs.iter().chain(wanted) {
             write!(f, " (needs {})", part.program)?;
         }
@@ -301,14 +320,14 @@ fn milliseconds<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<
 #[cfg(test)]
 mod tests {
     use super::{Call, Cluster, Counts, End, Stage, Tests, Wants};
-    use crate::test::machine::{MDBOOK, Machine, REDIS};
+    use crate::test::machine::{MDBOOK, Machine, Part, REDIS};
 
     fn stage(calls: Vec<Call>) -> Stage {
         Stage {
             name: "a",
             about: "checks a",
             needs: &[],
-            wants: None,
+            wants: &[],
             cluster: Cluster::None,
             tests: Tests::None,
             calls,
@@ -345,8 +364,9 @@ mod tests {
 
     #[test]
     fn tests_that_want_a_missing_part_are_named_and_fail_only_where_all_are_asked_for() {
-        let wants = Wants { parts: &[REDIS], require: "ZDD_REQUIRE_SERVICES" };
-        let stage = Stage { wants: Some(wants), ..stage(vec![Call::cargo("--version")]) };
+        const WANTS: &[Wants] =
+            &[Wants { parts: &[REDIS], require: "ZDD_REQUIRE_SERVICES", place: None }];
+        let stage = Stage { wants: WANTS, ..stage(vec![Call::cargo("--version")]) };
         let ended = stage.run(&Machine::bare());
         assert_eq!(ended.end, End::Passed);
         assert!(!ended.is_failure(false));
@@ -360,6 +380,16 @@ mod tests {
         let build = Call::cargo("test -p a real:: -- --ignored").env("A", "1").build();
         assert_eq!(build.unwrap().to_string(), "A='1' cargo test -p a real:: --no-run");
         assert!(Call::cargo("clippy -p a").build().is_none());
+    }
+
+    #[test]
+    fn tests_are_told_where_a_part_is_and_that_it_must_be_there() {
+        const SHELL: &[Part] = &[Part { program: "sh", install: "" }];
+        let wants = Wants { parts: SHELL, require: "ZDD_MUST", place: Some("ZDD_PLACE_OF_SH") };
+        let env = wants.env(&Machine::here());
+        assert_eq!(env[0], ("ZDD_MUST", "1".to_owned()));
+        assert!(env[1].1.ends_with("/sh"), "{env:?}");
+        assert!(wants.env(&Machine::bare()).is_empty());
     }
 
     #[test]

@@ -5,8 +5,14 @@ use anyhow::bail;
 use zdd_testbed::Level;
 
 use crate::test::cluster::Cluster;
-use crate::test::machine::{CARGO_DENY, MDBOOK, POSTGRESQL, REDIS};
+use crate::test::machine::{CARGO_DENY, KUBECTL, MDBOOK, POSTGRESQL, REDIS};
 use crate::test::stage::{Call, Stage, Tests, Wants};
+
+/// What some of the tests need of a machine.
+const WANTED_BY_TESTS: &[Wants] = &[
+    Wants { parts: &[POSTGRESQL, REDIS], require: "ZDD_REQUIRE_SERVICES", place: None },
+    Wants { parts: &[KUBECTL], require: "ZDD_REQUIRE_KUBECTL", place: Some("ZDD_KUBECTL") },
+];
 
 /// The versions of the Kubernetes API that `zdd-kube` and `zdd-sim` compile for.
 const API_VERSIONS: &[&str] = &["v1_33", "v1_34", "v1_35", "v1_36", "v1_37"];
@@ -71,7 +77,7 @@ fn all() -> Vec<Stage> {
         name,
         about,
         needs: &[],
-        wants: None,
+        wants: &[],
         cluster: Cluster::None,
         tests: Tests::None,
         calls,
@@ -95,7 +101,7 @@ fn all() -> Vec<Stage> {
         },
         Stage {
             tests: Tests::Counted,
-            wants: Some(Wants { parts: &[POSTGRESQL, REDIS], require: "ZDD_REQUIRE_SERVICES" }),
+            wants: WANTED_BY_TESTS,
             ..plain(
                 "tests",
                 "unit, integration and documentation tests",
@@ -160,7 +166,7 @@ fn real(name: &'static str, about: &'static str, cluster: Cluster, tests: &str) 
         name,
         about,
         needs: &[],
-        wants: None,
+        wants: &[],
         cluster,
         tests: Tests::Counted,
         calls: vec![Call::cargo(&call)],
@@ -207,7 +213,7 @@ fn fault_harness(seeds: u64) -> Stage {
         name: "seeds",
         about: "pairs of faults with foreign edits, by seed",
         needs: &[],
-        wants: None,
+        wants: &[],
         cluster: Cluster::None,
         tests: Tests::Counted,
         calls: vec![call.env("ZDD_SEEDS", seeds.to_string())],
