@@ -72,6 +72,31 @@ pub enum RolloutError {
     },
 }
 
+/// Writes an error and its causes on one line, each after a colon.
+///
+/// Messages of this workspace do not repeat their cause, so whoever shows an error to a person
+/// prints all of them. A cause that the text already ends with, as some libraries write it, is not
+/// repeated.
+///
+/// # Examples
+/// ```
+/// use zdd_core::{ClusterError, RolloutError, Target, chain};
+///
+/// let target = Target::deployment("shop", "web");
+/// let source = Box::new(ClusterError::refused(&target, "it does not exist; create it first"));
+/// assert_eq!(
+///     chain(&RolloutError::Cluster { target, source }),
+///     "failed to roll out Deployment shop/web: Deployment shop/web: it does not exist; create it first",
+/// );
+/// ```
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.map(ToString::to_string).fold(error.to_string(), |text, cause| {
+        if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
+    })
+}
+
 impl RolloutError {
     pub(crate) fn cluster(target: &Target, source: ClusterError) -> Self {
         if let ClusterError::Fenced { .. } = source {

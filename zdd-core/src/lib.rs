@@ -40,7 +40,7 @@ pub mod unwind;
 pub use amount::{Amount, InvalidAmount, Percent};
 pub use clock::{Clock, elapsed, later};
 pub use cluster::{Cause, Cluster, ClusterError, Mark, Prepared, Request};
-pub use error::RolloutError;
+pub use error::{RolloutError, chain};
 pub use event::{Progress, ProgressKind};
 pub use gate::{
     GateContext, GatePolicy, GateRecord, GateRecords, HealthGate, Judgement, OnInconclusive, Side,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use zdd_core::{Change, Clock, Outcome, Report, Rollout, RolloutError, RolloutId};
+use zdd_core::{Change, Clock, Outcome, Report, Rollout, RolloutError, RolloutId, chain};
 use zdd_sim::{ApiServer, Entry, Faults, Plan, Seen};
 
 use crate::checks;
@@ -66,7 +66,8 @@ async fn observe(scenario: &Scenario, trial: &Trial) -> Observed {
     let first = lab.cluster().with_store(|store| store.revision());
     let started = Instant::now();
     let driver = Driver { scenario, lab: &lab };
-    let (lives, ()) = tokio::join!(driver.lives(&trial.faults), driver.edit(trial));
+    let (lives, (), ()) =
+        tokio::join!(driver.lives(&trial.faults), driver.edit(trial), driver.lull(trial));
     let took = started.elapsed();
     tokio::time::sleep(QUIET).await;
     let requests = lab.requests();
@@ -171,6 +172,15 @@ impl Driver<'_> {
             edit.make(self.lab);
         }
     }
+
+    /// Lets a part of the cluster stand still, if the trial says so.
+    async fn lull(&self, trial: &Trial) {
+        let Some((after, lull)) = trial.lull else { return };
+        if lull.concerns(self.scenario.target.kind) {
+            tokio::time::sleep(after).await;
+            lull.make(self.lab.cluster()).await;
+        }
+    }
 }
 
 /// The faults that a later life still has to meet, counted from its own first request.
@@ -182,9 +192,4 @@ fn rest(plan: &Plan, seen: usize) -> Plan {
 /// Errors that running it again cannot change.
 fn is_final(error: &RolloutError) -> bool {
     matches!(error, RolloutError::Unsafe { .. } | RolloutError::Unsupported { .. })
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

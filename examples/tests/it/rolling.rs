@@ -1,5 +1,7 @@
 //! The rolling example as a user runs it: real pods, real requests.
 
+#[cfg(unix)]
+use std::process::Stdio;
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -54,13 +56,70 @@ fn a_plan_names_its_steps_and_rolls_nothing() {
     }
 }
 
+/// Starts a run, interrupts it when a line of its progress begins with `when`, and returns the
+/// exit code and the lines after that.
+#[cfg(unix)]
+fn interrupted(args: &[&str], when: &str) -> (Option<i32>, Vec<String>) {
+    use std::io::BufRead;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rolling"));
+    let mut child =
+        command.args(args).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut lines = lines.map(Result::unwrap);
+    assert!(lines.any(|line| line.starts_with(when)), "it never said {when}");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let rest = lines.collect();
+    (child.wait().unwrap().code(), rest)
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interruption_ends_it_in_order() {
+    let (code, rest) = interrupted(&["--soak", "600"], "reached converged");
+    let told = "the rollout of Deployment default/web was cancelled; run it again to go on";
+    assert!(rest.iter().any(|line| line == told), "{rest:?}");
+    assert_eq!(code, Some(130), "{rest:?}");
+}
+
+#[test]
+fn what_is_no_terminal_gets_lines_without_colours() {
+    let output = rolling(&["--soak", "0", "--replicas", "1", "--min-ready-seconds", "0"]);
+    let (out, err) = (String::from_utf8(output.stdout), String::from_utf8(output.stderr));
+    let (out, err) = (out.unwrap(), err.unwrap());
+    assert!(output.status.success(), "{out}{err}");
+    assert!(!out.contains('\x1b') && !err.contains('\x1b'), "{out}{err}");
+    assert!(out.starts_with("promoted\n") && out.ends_with("requests failed: 0\n"), "{out}");
+    assert!(err.lines().any(|line| line == "reached converged"), "{err}");
+}
+
+#[test]
+fn the_last_line_of_a_run_with_json_is_its_report() {
+    let result = result(&["--stage", "1", "--bake", "1", "--replicas", "2", "--soak", "0"]);
+    assert_eq!(result["strategy"], "rolling");
+    assert_eq!(result["outcome"], "promoted");
+    assert_eq!(result["requests"]["causes"], serde_json::json!({}));
+    let phases = result["phases"].as_array().unwrap();
+    let bake = phases.iter().find(|phase| phase["name"] == "bake").unwrap();
+    assert!(bake["ms"].as_u64().unwrap() >= 1_000, "{result}");
+    for verb in ["create", "get", "list", "patch", "watch"] {
+        assert!(result["api_requests"][verb].as_u64().unwrap() > 0, "{result}");
+    }
+}
+
 #[test]
 fn bad_flags_are_refused_with_what_is_allowed() {
     for (args, hint) in [
         (&["--max-surge", "150%"][..], "0% to 100%"),
         (&["--max-surge", "0"], "maxSurge is 0"),
         (&["--replicas", "0"], "1..=50"),
-        (&["--kubeconfig", "/nowhere"], "failed to read /nowhere"),
+        (&["--kubeconfig", "/nowhere"], "error: failed to read /nowhere: "),
+        (&["--kubeconfig", "Cargo.toml"], "error: failed to read Cargo.toml: "),
+        (&["--existing"], "--kubeconfig <FILE>|--cluster"),
+        (&["--service-address", "127.0.0.1:80"], "--kubeconfig <FILE>|--cluster"),
+        (&["--plan", "--json"], "cannot be used with"),
+        (&["--image", "shop:7"], "start from one of zdd-example-web:1, zdd-example-web:2"),
+        (&["--namespace", "shop"], "create the namespace first"),
     ] {
         let output = rolling(args);
         let errors = String::from_utf8(output.stderr).unwrap();

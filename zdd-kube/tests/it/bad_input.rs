@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use insta::assert_snapshot;
 use serde_json::{Value, json};
-use zdd_core::{Backend, Change, Rollout, Target, Template};
+use zdd_core::{Backend, Change, Rollout, Target, Template, chain};
 use zdd_sim::{Authorizer, Collection, LoadSpec, Object};
 use zdd_strategies::{Rolling, RollingConfig};
 
 use crate::support::{
-    Running, chain, deployment, refusal, rollout, started, started_with, template, to, web,
+    Running, deployment, refusal, rollout, started, started_with, stateful_set, template, to, web,
 };
 
 /// Runs a rollout that must be refused, and checks that nothing was written but the lease.
@@ -76,6 +76,36 @@ async fn labels_that_the_selector_does_not_match_are_refused() {
     wanted["metadata"]["labels"] = json!({ "app": "wob" });
     let rollout = rollout(running.backend(), Change::Template(Template::new(wanted)));
     assert_snapshot!(refused(&running, rollout).await, @"failed to roll out Deployment default/web: Deployment default/web: the labels of the new template do not match its selector (app=web), which cannot change; give the template these labels; Service web selects the present pods but would not select the new ones; keep the labels that it selects, or change its selector first");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_that_no_service_selects_are_warned_about() {
+    let running = started().await;
+    running.edit(&Collection::SERVICES, "web", |service| {
+        service["spec"]["selector"] = json!({ "app": "wob" });
+    });
+    let plan = rollout(running.backend(), to("web:2")).plan().await.unwrap();
+    assert_snapshot!(plan.warnings.join("\n"), @"no Service selects its pods: nothing shows whether traffic has followed, and only the pods' own readiness is waited for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_knob_that_could_not_be_given_back_is_refused() {
+    let running = started().await;
+    running.edit(&Collection::DEPLOYMENTS, "web", |object| {
+        object["spec"]["strategy"]["rollingUpdate"]["maxSurge"] = json!("a few");
+    });
+    let rollout = rollout(running.backend(), to("web:2"));
+    assert_snapshot!(refused(&running, rollout).await, @r#"failed to roll out Deployment default/web: Deployment default/web: spec.strategy.rollingUpdate.maxSurge: "a few" is not a number of pods or a percentage from 0% to 100%; set it to one"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stateful_set_that_leaves_its_pods_to_its_owner_is_refused() {
+    let running = started().await;
+    let mut object = stateful_set(2, "web:1");
+    object["spec"]["updateStrategy"] = json!({ "type": "OnDelete" });
+    running.create(object).await;
+    let rollout = target(running.backend(), Target::stateful_set("default", "db"));
+    assert_snapshot!(refused(&running, rollout).await, @"failed to roll out StatefulSet default/db: StatefulSet default/db: spec.updateStrategy.type is OnDelete, which leaves the pods to you; set it to RollingUpdate");
 }
 
 #[tokio::test(start_paused = true)]

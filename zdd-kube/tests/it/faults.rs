@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use zdd_core::{Outcome, Report, RolloutError};
+use zdd_core::{Outcome, Report, RolloutError, chain};
 use zdd_sim::{Collection, Fault, Faults, LoadSpec, Object, Plan};
 
-use crate::support::{Running, chain, deployment, rollout, started_with, to};
+use crate::support::{Running, deployment, rollout, started_with, to};
 
 /// Virtual time that one process may take, whatever the fault.
 const LIMIT: Duration = Duration::from_secs(1800);

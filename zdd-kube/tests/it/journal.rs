@@ -1,11 +1,13 @@
 //! The journal: replaced as a whole, by one driver only.
 
 use serde_json::{Value, json};
-use zdd_core::{Entry, Epoch, Event, Journal as _, JournalError, Log, Milestone, Target, Version};
+use zdd_core::{
+    Entry, Epoch, Event, Journal as _, JournalError, Log, Milestone, Target, Version, chain,
+};
 use zdd_kube::KubeJournal;
 use zdd_sim::{Collection, Fault, Faults, Object, Plan};
 
-use crate::support::{Running, chain, started, web};
+use crate::support::{Running, started, web};
 
 const NAME: &str = "zdd-deployment-web";
 

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use serde_json::json;
-use zdd_core::{Change, Outcome, Report, Rollout, Superseder, Target, Template};
+use zdd_core::{Change, Outcome, Report, Rollout, Superseder, Target, Template, chain};
 use zdd_sim::{Behaviour, Cluster, Collection, Images, LoadSpec, Object};
 use zdd_strategies::Rolling;
 
 use crate::support::{
-    Running, chain, daemon_set, deployment, rollout, started, started_in, stateful_set, template,
-    to,
+    Running, daemon_set, deployment, rollout, started, started_in, stateful_set, template, to,
 };
 
 async fn run(rollout: Rollout) -> Report {

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use zdd_core::{
     Backend, Change, Cluster as _, Completion, Report, Rollout, RolloutError, RolloutId, Snapshot,
-    Target,
+    Target, chain,
 };
 use zdd_kube::KubeCluster;
 use zdd_sim::{
@@ -71,11 +71,6 @@ pub(crate) fn rollout(backend: Backend, change: Change) -> Rollout {
 #[track_caller]
 pub(crate) fn refusal(result: Result<Report, RolloutError>) -> String {
     chain(&result.map(|report| report.outcome).unwrap_err())
-}
-
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 fn user() -> Arc<str> {

@@ -3,13 +3,24 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, ValueEnum};
+use zdd_strategies::{Rolling, RollingConfig, Stage};
+
+/// The flags that name a real cluster.
+const REAL: &str = "real";
+/// What the exit code says.
+const EXIT: &str = "Exit code: 0 when it ended as asked (promoted; with --fail, rolled back) and no \
+request failed; 130 when it was interrupted; 2 for wrong flags; 1 otherwise.";
 
 /// Rolls a Deployment from version 1 to version 2 under load, and counts the requests that fail.
 ///
 /// Without --kubeconfig it starts an embedded cluster whose pods are real processes on this
 /// machine. With it, the same rollout runs on that cluster; the images must be there.
 #[derive(Clone, Debug, Parser)]
+#[command(after_help = EXIT)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
     /// Roll to a version that fails in this way, to see the automatic rollback.
@@ -19,7 +30,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) json: bool,
     /// Print what would be done, and do nothing.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     pub(crate) plan: bool,
     /// Number of pods.
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=50))]
@@ -46,14 +57,14 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(2..=20_000))]
     pub(crate) rate: u32,
     /// Use this cluster instead of the embedded one.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = REAL)]
     pub(crate) kubeconfig: Option<PathBuf>,
     /// Use the cluster of the usual environment (KUBECONFIG, in-cluster) instead of the embedded one.
-    #[arg(long, conflicts_with = "kubeconfig")]
+    #[arg(long, group = REAL)]
     pub(crate) cluster: bool,
     /// Roll the Deployment that is on the cluster already, and create nothing: after a run that was
     /// interrupted, say.
-    #[arg(long)]
+    #[arg(long, requires = REAL)]
     pub(crate) existing: bool,
     /// The namespace.
     #[arg(long, default_value = "default")]
@@ -66,7 +77,7 @@ pub(crate) struct Args {
     pub(crate) next_image: Option<String>,
     /// Where the Service of a real cluster is reached from here; no load without it. An address
     /// outside of loopback must belong to a network that was made for this test.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", requires = REAL)]
     pub(crate) service_address: Option<SocketAddr>,
 }
 
@@ -82,6 +93,33 @@ pub(crate) enum Fail {
 }
 
 impl Args {
+    /// Tells whether the cluster is another than the embedded one.
+    pub(crate) fn is_real(&self) -> bool {
+        self.kubeconfig.is_some() || self.cluster
+    }
+
+    /// Parses the command line, and makes the strategy that it asks for: nothing is started for
+    /// settings that cannot work.
+    pub(crate) fn parse_all() -> (Self, Rolling) {
+        let args = Self::parse();
+        match args.strategy() {
+            Ok(strategy) => (args, strategy),
+            Err(error) => Self::command().error(ErrorKind::ValueValidation, error).exit(),
+        }
+    }
+
+    fn strategy(&self) -> Result<Rolling, zdd_strategies::InvalidRolling> {
+        let mut config = RollingConfig::default()
+            .max_surge(self.max_surge)
+            .min_ready_seconds(self.min_ready_seconds)
+            .soak(Duration::from_secs(self.soak))
+            .progress_deadline(Duration::from_secs(self.deadline));
+        if let Some(first) = self.stage {
+            config = config.stage(Stage::new(first, Duration::from_secs(self.bake)));
+        }
+        Rolling::new(config)
+    }
+
     pub(crate) fn next_image(&self) -> String {
         let given = self.next_image.clone();
         given.unwrap_or_else(|| match self.fail {

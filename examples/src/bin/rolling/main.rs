@@ -12,17 +12,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Parser;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::runtime::{wait::await_condition, wait::conditions::is_deployment_completed};
 use kube::{Api, Client};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use zdd_core::{Change, Outcome, Rollout, Target};
 use zdd_examples::pods::Pods;
 use zdd_examples::{manifest, web};
 use zdd_load::{Load, Mode, Running, Totals};
+use zdd_strategies::Rolling;
 use zdd_strategies::gates::Available;
-use zdd_strategies::{Rolling, RollingConfig, Stage};
 
 use args::Args;
 use place::Place;
@@ -32,59 +32,120 @@ use report::Summary;
 const UP_WITHIN: Duration = Duration::from_secs(120);
 /// No run takes longer; the load ends then in any case.
 const AT_MOST: Duration = Duration::from_secs(1_800);
+/// The exit code of a program that was interrupted, as shells have it.
+const INTERRUPTED: u8 = 130;
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
     // The pods of the embedded cluster are this program too.
     if std::env::args().nth(1).as_deref() == Some("serve") {
-        return web::main();
+        return ended(web::main());
     }
-    let args = Args::parse();
+    let (args, strategy) = Args::parse_all();
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
         .init();
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(args))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    ended(runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(args, strategy))))
+}
+
+/// Tells people what went wrong, with all causes.
+fn ended(result: anyhow::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {}", zdd_core::chain(error.as_ref()));
+        ExitCode::FAILURE
+    })
 }
 
 /// Describes the rollout: this is all that a deploy tool has to write.
-fn rollout(client: Client, args: &Args) -> anyhow::Result<Rollout> {
+fn rollout(client: Client, args: &Args, strategy: Rolling, stop: &CancellationToken) -> Rollout {
     let target = Target::deployment(&args.namespace, manifest::NAME);
     let change = Change::image(manifest::NAME, args.next_image());
-    let mut config = RollingConfig::default()
-        .max_surge(args.max_surge)
-        .min_ready_seconds(args.min_ready_seconds)
-        .soak(Duration::from_secs(args.soak))
-        .progress_deadline(Duration::from_secs(args.deadline));
-    if let Some(first) = args.stage {
-        config = config.stage(Stage::new(first, Duration::from_secs(args.bake)));
-    }
-    let strategy = Rolling::new(config)?;
-    Ok(Rollout::new(zdd_kube::backend(client), target, change, strategy).gate(Available::new()))
+    Rollout::new(zdd_kube::backend(client), target, change, strategy)
+        .gate(Available::new())
+        .cancel_on(stop.clone())
 }
 
-async fn run(args: Args) -> anyhow::Result<ExitCode> {
+async fn run(args: Args, strategy: Rolling) -> anyhow::Result<ExitCode> {
     let place = Place::open(&args).await?;
-    let pods = Pods::default();
+    let (pods, stop) = (Pods::default(), CancellationToken::new());
     let watching =
         pods.clone().follow(place.client.clone(), args.namespace.clone(), manifest::NAME);
-    let result = tokio::select! {
-        result = deploy(&place, &pods, &args) => result,
-        () = watching => anyhow::bail!("the watch of the pods ended"),
+    let work = async {
+        tokio::select! {
+            result = deploy(&place, &pods, &args, (strategy, &stop)) => result,
+            () = watching => anyhow::bail!("the watch of the pods ended"),
+        }
     };
-    place.close().await;
-    result
+    let result = tokio::select! {
+        result = work => result,
+        result = interrupted(&stop) => result,
+    };
+    let result = if stop.is_cancelled() { interruption(&args, result) } else { result };
+    tokio::select! {
+        () = place.close() => result,
+        // Who asks a second time does not want to wait for the pods.
+        interrupted = interrupt() => interrupted.and(result),
+    }
 }
 
-async fn deploy(place: &Place, pods: &Pods, args: &Args) -> anyhow::Result<ExitCode> {
-    if !args.existing {
-        serving(&place.client, args).await?;
+/// Cancels the rollout when someone interrupts the program; the rollout gives its lease back then.
+async fn interrupted(stop: &CancellationToken) -> anyhow::Result<ExitCode> {
+    interrupt().await?;
+    stop.cancel();
+    std::future::pending().await
+}
+
+/// Waits for Ctrl-C, or for what a scheduler sends.
+async fn interrupt() -> anyhow::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            result = tokio::signal::ctrl_c() => result?,
+            _ = terminate.recv() => {}
+        }
     }
-    let rollout = rollout(place.driver.clone(), args)?;
-    if args.plan {
-        print!("{}", rollout.plan().await?);
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await?;
+    Ok(())
+}
+
+/// Says what an interruption leaves behind.
+fn interruption(args: &Args, result: anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
+    // It may have ended just before.
+    let Err(error) = result else { return result };
+    eprintln!("{}", zdd_core::chain(error.as_ref()));
+    if args.is_real() {
+        eprintln!("the Deployment is left as it is; --existing goes on with it");
+    }
+    Ok(ExitCode::from(INTERRUPTED))
+}
+
+async fn deploy(
+    place: &Place,
+    pods: &Pods,
+    args: &Args,
+    (strategy, stop): (Rolling, &CancellationToken),
+) -> anyhow::Result<ExitCode> {
+    let rollout = rollout(place.driver.clone(), args, strategy, stop);
+    let ready = async {
+        if !args.existing {
+            serving(&place.client, args).await?;
+        }
+        if args.plan {
+            print!("{}", rollout.plan().await?);
+            return Ok(true);
+        }
+        reachable(place).await.map(|()| false)
+    };
+    let Some(planned) = stop.run_until_cancelled(ready).await else {
+        anyhow::bail!("interrupted before the rollout began");
+    };
+    if planned? {
         return Ok(ExitCode::SUCCESS);
     }
-    reachable(place).await?;
     let loads = start_load(place, args)?;
     let meters = loads.iter().map(Running::meter).collect();
     let handle = rollout.handle();
@@ -123,7 +184,14 @@ async fn serving(client: &Client, args: &Args) -> anyhow::Result<()> {
     let up = await_condition(api, manifest::NAME, is_deployment_completed());
     tokio::time::timeout(UP_WITHIN, up)
         .await
-        .with_context(|| format!("version 1 did not serve within {UP_WITHIN:?}"))?
+        .with_context(|| {
+            format!(
+                "version 1 did not serve within {UP_WITHIN:?}; look at the pods with label app={} \
+                 in namespace {}",
+                manifest::NAME,
+                args.namespace
+            )
+        })?
         .context("failed to watch version 1 start")?;
     Ok(())
 }

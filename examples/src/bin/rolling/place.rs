@@ -16,6 +16,9 @@ use zdd_sim::Images;
 
 use crate::args::Args;
 
+/// The images of the embedded cluster that a service can start from.
+const SERVE: [&str; 2] = ["zdd-example-web:1", "zdd-example-web:2"];
+
 /// A cluster with the example service on it.
 pub(crate) struct Place {
     embedded: Option<Embedded>,
@@ -30,11 +33,8 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) async fn open(args: &Args) -> anyhow::Result<Self> {
         let counter = RequestCounter::default();
-        let mut place = if args.kubeconfig.is_some() || args.cluster {
-            real(args, counter).await?
-        } else {
-            embedded(args, counter)?
-        };
+        let mut place =
+            if args.is_real() { real(args, counter).await? } else { embedded(args, counter)? };
         if !args.existing {
             place.deploy(args).await?;
         }
@@ -62,10 +62,17 @@ impl Place {
 }
 
 fn embedded(args: &Args, counter: RequestCounter) -> anyhow::Result<Place> {
+    let serves = SERVE.contains(&&*args.image);
+    anyhow::ensure!(
+        serves,
+        "the embedded cluster has no image {} that serves; start from one of {}",
+        args.image,
+        SERVE.join(", ")
+    );
     let mut images = Images::new();
     for (image, version, fail) in [
-        ("zdd-example-web:1", "1", "no"),
-        ("zdd-example-web:2", "2", "no"),
+        (SERVE[0], "1", "no"),
+        (SERVE[1], "2", "no"),
         ("zdd-example-web:crash", "2", "crash"),
         ("zdd-example-web:never-ready", "2", "never-ready"),
     ] {
@@ -115,6 +122,20 @@ async fn create(client: &Client, namespace: &str, object: Value) -> anyhow::Resu
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
     api.create(&PostParams::default(), &object)
         .await
-        .with_context(|| format!("failed to create the {} in namespace {namespace}", kind.kind))?;
+        .map_err(|error| refused(error, &kind.kind, namespace))?;
     Ok(())
+}
+
+/// Says what to do about an object that could not be created.
+fn refused(error: kube::Error, kind: &str, namespace: &str) -> anyhow::Error {
+    let failed = format!("failed to create the {kind} in namespace {namespace}");
+    let kube::Error::Api(status) = error else {
+        return anyhow::Error::new(error).context(failed);
+    };
+    let hint = match status.code {
+        404 => "; create the namespace first",
+        409 => "; --existing rolls the one that is there",
+        _ => "",
+    };
+    anyhow::anyhow!("{failed}: {}{hint}", status.message)
 }

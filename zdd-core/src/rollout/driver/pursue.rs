@@ -3,7 +3,7 @@
 use super::{Driver, Sent, VISIBLE_WITHIN};
 use crate::clock::later;
 use crate::cluster::{ClusterError, Mark};
-use crate::error::RolloutError;
+use crate::error::{RolloutError, chain};
 use crate::event::ProgressKind;
 use crate::invariant::{self, Violation};
 use crate::journal::Event;
@@ -83,10 +83,4 @@ impl Driver<'_> {
             Phase::Finished(_) | Phase::Progressing => self.turn_back(reason).await,
         }
     }
-}
-
-/// An error with its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -140,7 +140,7 @@ async fn all_that_a_role_lacks_is_named_before_anything_but_the_lease_is_written
     let backend = zdd_kube::backend(real.user(&user));
     let target = Target::deployment(&*real.namespace, "web");
     let rollout = Rollout::new(backend, target, Change::image("app", "web:2"), Rolling::default());
-    let text = crate::support::chain(&rollout.run().await.unwrap_err());
+    let text = zdd_core::chain(&rollout.run().await.unwrap_err());
     for resource in ["deployments", "replicasets", "pods", "services", "endpointslices"] {
         assert!(text.contains(resource), "{text}");
     }
