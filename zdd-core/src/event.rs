@@ -62,7 +62,7 @@ pub enum ProgressKind {
         /// What it said.
         verdict: Verdict,
     },
-    /// The rollout entered a phase.
+    /// The rollout entered a phase, or waits for something else within it.
     Phase {
         /// The phase.
         name: String,

@@ -97,9 +97,9 @@ impl Handle {
     /// Streams progress from now on; ends with the rollout.
     ///
     /// A reader that falls more than 256 events behind misses the oldest ones.
-    pub fn progress(&self) -> impl Stream<Item = Progress> + Send + use<> {
+    pub fn progress(&self) -> impl Stream<Item = Progress> + Send + Unpin + use<> {
         let receiver = self.progress.upgrade().map(|progress| progress.subscribe());
-        futures::stream::unfold(receiver, |receiver| async move {
+        Box::pin(futures::stream::unfold(receiver, |receiver| async move {
             let mut receiver = receiver?;
             loop {
                 match receiver.recv().await {
@@ -108,7 +108,7 @@ impl Handle {
                     Err(broadcast::error::RecvError::Closed) => return None,
                 }
             }
-        })
+        }))
     }
 
     fn send(&self, command: Command) -> Result<(), NotRunning> {

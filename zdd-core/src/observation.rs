@@ -108,6 +108,19 @@ impl<'a> Observation<'a> {
     /// Says what [`is_complete`](Self::is_complete) still misses.
     #[must_use]
     pub fn missing(&self) -> String {
+        let mut missing = self.incomplete();
+        let Some(workload) = self.workload() else { return missing };
+        if workload.paused {
+            missing.push_str(", and its controller is told to leave the pods alone");
+        }
+        if let Some(refusal) = &workload.replica_failure {
+            missing.push_str("; pods cannot be created: ");
+            missing.push_str(refusal);
+        }
+        missing
+    }
+
+    fn incomplete(&self) -> String {
         match self.workload().map(|workload| &workload.completion) {
             None => "the target does not exist".to_owned(),
             Some(Completion::Waiting { what }) => what.clone(),

@@ -79,7 +79,8 @@ pub struct Workload {
     pub revision: Option<RevisionHash>,
     /// Desired number of pods.
     pub replicas: u32,
-    /// Whether someone stopped the controller from rolling.
+    /// Whether the controller is told to leave the pods alone: a Deployment that is paused, another
+    /// kind whose update strategy is `OnDelete`.
     pub paused: bool,
     /// The knobs of the rolling update.
     pub settings: Settings,

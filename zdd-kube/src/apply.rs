@@ -54,10 +54,10 @@ async fn still_as_seen(
     let conflict = || ClusterError::Conflict { object: mark.target.to_string() };
     let present = read_workload(requests, mark.target).await?.ok_or_else(conflict)?;
     let seen = seen.workload.as_ref().ok_or_else(conflict)?;
-    let (meta, spec) = (&present.meta, &present.body.spec);
+    let meta = &present.meta;
     let same = meta.uid() == seen.uid
         && *present.body.template() == seen.template
-        && spec.paused == seen.paused
+        && present.body.is_held() == seen.paused
         && settings(mark.target.kind, &present.body) == seen.settings
         && meta.generation == seen.generation;
     if same { Ok(present) } else { Err(conflict()) }

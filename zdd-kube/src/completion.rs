@@ -56,11 +56,20 @@ pub(crate) fn desired(kind: WorkloadKind, workload: &Workload) -> u32 {
 /// Returns why the controller cannot create pods.
 ///
 /// Only Deployments report it in their status. For StatefulSets and DaemonSets the cluster has
-/// only Events, which are kept for an hour and may be dropped; there the deadline without progress
-/// ends a rollout that gets no pods.
+/// only Events.
 pub(crate) fn replica_failure(status: &Status) -> Option<String> {
     let condition = status.condition(ConditionKind::ReplicaFailure)?;
     (condition.status == Truth::True).then(|| condition.message.clone())
+}
+
+/// Tells whether pods of the desired template are not there that should be.
+pub(crate) fn lacks_pods(kind: WorkloadKind, workload: &Workload) -> bool {
+    let (desired, status) = (desired(kind, workload), &workload.status);
+    match kind {
+        WorkloadKind::DaemonSet => status.updated_number_scheduled < desired,
+        WorkloadKind::Deployment => status.updated_replicas < desired,
+        WorkloadKind::StatefulSet => status.replicas < desired,
+    }
 }
 
 fn waiting(what: String) -> Completion {

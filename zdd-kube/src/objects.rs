@@ -4,6 +4,7 @@
 //! a view does not name is left alone, because writes are patches.
 
 mod fingerprint;
+mod happening;
 mod history;
 mod pod;
 mod service;
@@ -18,6 +19,7 @@ use serde_json::Value;
 use zdd_core::{Template, Uid};
 
 pub(crate) use fingerprint::Fingerprint;
+pub(crate) use happening::{Happening, refusals_of};
 pub(crate) use history::{Historic, ReplicaSet, Revision};
 pub(crate) use pod::{
     ContainerStatus, Pod, PodConditionKind, PodPhase, PodSpec, Terminated, WaitingReason,

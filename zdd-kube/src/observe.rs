@@ -4,7 +4,7 @@ use kube::core::DynamicObject;
 use serde::de::DeserializeOwned;
 use zdd_core::{ClusterError, Snapshot, Target, WorkloadKind};
 
-use crate::objects::{self, Object, ReplicaSet, Revision, Service, Slice, Workload};
+use crate::objects::{self, Happening, Object, ReplicaSet, Revision, Service, Slice, Workload};
 use crate::requests::Requests;
 use crate::resource::{self, Resource};
 use crate::snapshot::{Parts, assemble, labels};
@@ -18,6 +18,7 @@ pub(crate) struct Reading {
     pub(crate) pods: Vec<Object<objects::Pod>>,
     pub(crate) services: Vec<Object<Service>>,
     pub(crate) slices: Vec<Object<Slice>>,
+    pub(crate) refusals: Vec<Object<Happening>>,
 }
 
 impl Reading {
@@ -29,6 +30,7 @@ impl Reading {
             pods: self.pods.iter().collect(),
             services: self.services.iter().collect(),
             slices: self.slices.iter().collect(),
+            refusals: self.refusals.iter().collect(),
         };
         assemble(target, &parts)
     }
@@ -57,7 +59,9 @@ pub(crate) async fn read(requests: &Requests, target: &Target) -> Result<Reading
         }
     };
     // The workload was read first: what belongs to it is at least as new.
-    let (pods, services, history) = futures::try_join!(pods, services, history)?;
+    let refusals = refusals(requests, target, &workload.meta.uid);
+    let (pods, services, history, refusals) =
+        futures::try_join!(pods, services, history, refusals)?;
     let labels = labels(&workload.body);
     let selecting = services.into_iter().filter(|service| service.body.spec.covers(&labels));
     reading.services = selecting.collect();
@@ -69,8 +73,28 @@ pub(crate) async fn read(requests: &Requests, target: &Target) -> Result<Reading
     }
     reading.workload = Some(workload);
     reading.pods = pods;
+    reading.refusals = refusals;
     (reading.replica_sets, reading.revisions) = history;
     Ok(reading)
+}
+
+/// Reads the Events about pods that could not be created, for those kinds of workload that report
+/// it nowhere else. Without the permission there are none.
+async fn refusals(
+    requests: &Requests,
+    target: &Target,
+    uid: &str,
+) -> Result<Vec<Object<Happening>>, ClusterError> {
+    if target.kind == WorkloadKind::Deployment {
+        return Ok(Vec::new());
+    }
+    let (resource, fields) = (Resource::EVENTS, objects::refusals_of(uid));
+    let listed = requests.list_fields::<DynamicObject>(resource, &target.namespace, &fields).await;
+    match listed.map_err(ClusterError::from) {
+        Ok(objects) => objects.into_iter().map(|object| understand(resource, object)).collect(),
+        Err(ClusterError::Forbidden { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Reads the target alone.

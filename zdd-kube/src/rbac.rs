@@ -75,7 +75,8 @@ pub const RULES: &[Rule] = &[
     rule(Resource::ENDPOINT_SLICES, READ, Need::Always),
     rule(Resource::CONFIG_MAPS, KEEP, Need::Always),
     rule(Resource::LEASES, KEEP, Need::Always),
-    rule(Resource::EVENTS, &["create"], Need::Optional),
+    // StatefulSets and DaemonSets tell in Events alone that pods cannot be created.
+    rule(Resource::EVENTS, &["create", "list", "watch"], Need::Optional),
     rule(Resource::AUTOSCALERS, &["list"], Need::Optional),
     rule(Resource::QUOTAS, &["list"], Need::Optional),
 ];

@@ -87,9 +87,29 @@ impl Requests {
         namespace: &str,
         labels: Option<&str>,
     ) -> Result<Vec<T>, Failure> {
+        let label_selector = labels.map(str::to_owned);
+        let params = ListParams { label_selector, ..ListParams::default() };
+        self.pages(resource, namespace, params).await
+    }
+
+    /// Reads all objects whose fields are as selected, page by page.
+    pub(crate) async fn list_fields<T: DeserializeOwned + Clone>(
+        &self,
+        resource: Resource,
+        namespace: &str,
+        fields: &str,
+    ) -> Result<Vec<T>, Failure> {
+        self.pages(resource, namespace, ListParams::default().fields(fields)).await
+    }
+
+    async fn pages<T: DeserializeOwned + Clone>(
+        &self,
+        resource: Resource,
+        namespace: &str,
+        params: ListParams,
+    ) -> Result<Vec<T>, Failure> {
         let call = Call::read("list", resource.all(namespace));
-        let mut params = ListParams::default().limit(PAGE);
-        params.label_selector = labels.map(str::to_owned);
+        let mut params = params.limit(PAGE);
         let mut objects = Vec::new();
         loop {
             let request = builder(resource, namespace).list(&params);

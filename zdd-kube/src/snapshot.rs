@@ -9,7 +9,7 @@ use zdd_core::{
 
 use crate::names::{EPOCH_LABEL, is_pod_of};
 use crate::objects::{
-    self, HASH_LABEL, IntOrString, Object, REVISION_LABEL, ReplicaSet, Revision, Slice,
+    self, HASH_LABEL, Happening, IntOrString, Object, REVISION_LABEL, ReplicaSet, Revision, Slice,
 };
 use crate::{completion, trouble};
 
@@ -22,6 +22,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) pods: Vec<&'a Object<objects::Pod>>,
     pub(crate) services: Vec<&'a Object<objects::Service>>,
     pub(crate) slices: Vec<&'a Object<Slice>>,
+    /// Events about pods of a StatefulSet or DaemonSet that could not be created.
+    pub(crate) refusals: Vec<&'a Object<Happening>>,
 }
 
 /// Puts the parts together. Parts that belong to other workloads are left out.
@@ -87,7 +89,7 @@ fn workload(
     let mut workload = Workload::new(meta.uid(), version, meta.generation, body.template().clone());
     workload.revision = revision(kind, object, parts);
     workload.replicas = completion::desired(kind, body);
-    workload.paused = body.spec.paused;
+    workload.paused = body.is_held();
     workload.settings = settings(kind, body);
     workload.completion = completion::completion(kind, meta, body);
     workload.counts = completion::counts(kind, &body.status);
@@ -98,7 +100,8 @@ fn workload(
         let updated = u32::try_from(updated).unwrap_or(u32::MAX);
         workload.counts.updated = workload.counts.updated.min(updated);
     }
-    workload.replica_failure = completion::replica_failure(&body.status);
+    workload.replica_failure =
+        completion::replica_failure(&body.status).or_else(|| refusal(kind, object, parts));
     workload.epoch = epoch(meta);
     workload
 }
@@ -136,6 +139,28 @@ fn revision(
             (observed && !revision.is_empty()).then(|| RevisionHash::new(revision))
         }
     }
+}
+
+/// Finds why the controller of a StatefulSet or DaemonSet cannot create pods. It says so in Events
+/// alone, and never takes one back: one counts until a pod or a revision was made after it.
+fn refusal(
+    kind: WorkloadKind,
+    object: &Object<objects::Workload>,
+    parts: &Parts<'_>,
+) -> Option<String> {
+    if !completion::lacks_pods(kind, &object.body) {
+        return None;
+    }
+    let made = |meta: &objects::Meta| {
+        let owned = meta.controller.as_ref() == Some(&object.meta.uid);
+        meta.created.filter(|_| owned)
+    };
+    let pods = parts.pods.iter().filter_map(|pod| made(&pod.meta));
+    let revisions = parts.revisions.iter().filter_map(|revision| made(&revision.meta));
+    let since = pods.chain(revisions).max();
+    let refusals = parts.refusals.iter().filter_map(|it| Some((it.body.last()?, &it.body.note)));
+    let (last, note) = refusals.max()?;
+    (Some(last) > since).then(|| note.clone())
 }
 
 fn owned_pods<'a>(

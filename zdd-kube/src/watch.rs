@@ -14,7 +14,7 @@ use futures::stream::BoxStream;
 use kube::Client;
 use zdd_core::{ClusterError, Snapshot, Target, WorkloadKind};
 
-use crate::objects::{self, Pod, ReplicaSet, Revision, Service, Slice, Workload};
+use crate::objects::{self, Happening, Pod, ReplicaSet, Revision, Service, Slice, Workload};
 use crate::requests::Requests;
 use crate::resource::{self, Resource};
 use crate::snapshot::{Parts, assemble, labels};
@@ -64,6 +64,49 @@ struct Owned {
     selector: String,
     history: History,
     pods: Informer<Pod>,
+    /// Events about pods that could not be created; `None` where the status tells, or where they
+    /// must not be read.
+    refusals: Option<Informer<Happening>>,
+}
+
+impl Owned {
+    fn new(source: &Source, target: &Target, uid: String, selector: String) -> Self {
+        let filter = || Filter::Labels(selector.clone());
+        let history = Resource::history(target.kind);
+        let (history, refusals) = match target.kind {
+            WorkloadKind::Deployment => {
+                (History::ReplicaSets(Informer::new(source, history, filter())), None)
+            }
+            WorkloadKind::DaemonSet | WorkloadKind::StatefulSet => {
+                let fields = Filter::Fields(objects::refusals_of(&uid));
+                let refusals = Informer::new(source, Resource::EVENTS, fields);
+                (History::Revisions(Informer::new(source, history, filter())), Some(refusals))
+            }
+        };
+        let pods = Informer::new(source, Resource::PODS, filter());
+        Self { uid, selector, history, pods, refusals }
+    }
+
+    fn is_ready(&self) -> bool {
+        let history = match &self.history {
+            History::ReplicaSets(sets) => sets.is_ready(),
+            History::Revisions(revisions) => revisions.is_ready(),
+        };
+        history
+            && self.pods.is_ready()
+            && self.refusals.as_ref().is_none_or(|refusals| refusals.is_ready())
+    }
+
+    /// Hears of pods that could not be created; without the permission it stops listening.
+    fn hear_refusals(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
+        let Some(refusals) = &mut self.refusals else { return Poll::Pending };
+        let heard = refusals.poll(cx);
+        if let Poll::Ready(Heard::Failure(ClusterError::Forbidden { .. })) = heard {
+            self.refusals = None;
+            return Poll::Ready(Heard::Change);
+        }
+        heard
+    }
 }
 
 enum History {
@@ -99,6 +142,7 @@ impl Merged {
         let mut heard = vec![self.workload.poll(cx), self.services.poll(cx)];
         if let Some(owned) = &mut self.owned {
             heard.push(owned.pods.poll(cx));
+            heard.push(owned.hear_refusals(cx));
             heard.push(match &mut owned.history {
                 History::ReplicaSets(sets) => sets.poll(cx),
                 History::Revisions(revisions) => revisions.poll(cx),
@@ -132,18 +176,8 @@ impl Merged {
         let (uid, selector) = (&workload.meta.uid, workload.body.spec.selector.query());
         let current = |owned: &Owned| owned.uid == *uid && owned.selector == selector;
         if !self.owned.as_ref().is_some_and(current) {
-            let filter = || Filter::Labels(selector.clone());
-            let history = Resource::history(self.target.kind);
-            let history = match self.target.kind {
-                WorkloadKind::Deployment => {
-                    History::ReplicaSets(Informer::new(&self.source, history, filter()))
-                }
-                WorkloadKind::DaemonSet | WorkloadKind::StatefulSet => {
-                    History::Revisions(Informer::new(&self.source, history, filter()))
-                }
-            };
-            let pods = Informer::new(&self.source, Resource::PODS, filter());
-            self.owned = Some(Owned { uid: uid.clone(), selector, history, pods });
+            let (source, target) = (&self.source, &self.target);
+            self.owned = Some(Owned::new(source, target, uid.clone(), selector));
         }
         if !self.services.is_ready() {
             return;
@@ -163,13 +197,7 @@ impl Merged {
 
     /// Tells whether all lists are there that the workload as it is needs.
     fn is_ready(&self) -> bool {
-        let owned = self.owned.as_ref().is_none_or(|owned| {
-            owned.pods.is_ready()
-                && match &owned.history {
-                    History::ReplicaSets(sets) => sets.is_ready(),
-                    History::Revisions(revisions) => revisions.is_ready(),
-                }
-        });
+        let owned = self.owned.as_ref().is_none_or(Owned::is_ready);
         let slices = self.slices.as_ref().is_none_or(|slices| slices.informer.is_ready());
         self.workload.is_ready() && self.services.is_ready() && owned && slices
     }
@@ -182,6 +210,7 @@ impl Merged {
         };
         if let Some(owned) = &self.owned {
             parts.pods = owned.pods.objects().collect();
+            parts.refusals = owned.refusals.iter().flat_map(Informer::objects).collect();
             match &owned.history {
                 History::ReplicaSets(sets) => parts.replica_sets = sets.objects().collect(),
                 History::Revisions(revisions) => parts.revisions = revisions.objects().collect(),

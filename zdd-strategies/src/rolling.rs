@@ -60,6 +60,28 @@ impl Rolling {
         Ok(Self { config })
     }
 
+    /// Says by what someone else stops the controller; that is their wish, and no lack of progress.
+    fn stopped(&self, seen: &Observation<'_>, workload: &Workload) -> Option<String> {
+        if workload.paused && !seen.state().paused {
+            return Some(match seen.kind() {
+                WorkloadKind::Deployment => {
+                    "someone paused it; waiting for kubectl rollout resume".to_owned()
+                }
+                WorkloadKind::DaemonSet | WorkloadKind::StatefulSet => {
+                    "someone set updateStrategy.type to OnDelete; waiting for RollingUpdate"
+                        .to_owned()
+                }
+            });
+        }
+        // With a stage the partition is the rollout's own.
+        if self.config.stage.is_some() || seen.reached(&CONVERGED).is_some() {
+            return None;
+        }
+        let own = seen.baseline().settings.partition.unwrap_or(0);
+        let present = workload.settings.partition.filter(|present| *present > own)?;
+        Some(format!("someone set the partition to {present}; waiting until it is {own} again"))
+    }
+
     /// Waits until the controller has replaced all pods and the endpoints have followed.
     fn converge(&self, seen: &Observation<'_>, until: Option<Timestamp>) -> Decision {
         if let Some(Completion::DeadlineExceeded { message }) =
@@ -145,8 +167,7 @@ impl DeploymentStrategy for Rolling {
             Health::Failing(reason) => return Decision::RollBack(reason),
             Health::Tolerable { until } => until,
         };
-        if workload.paused && !seen.state().paused {
-            let what = "someone paused it; waiting for kubectl rollout resume";
+        if let Some(what) = self.stopped(seen, workload) {
             return Decision::Wait(Wait::new("paused", what));
         }
         if let Some(decision) = self.stage(seen, workload, until) {

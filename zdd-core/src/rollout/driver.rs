@@ -63,6 +63,8 @@ struct Driver<'r> {
     tracker: Tracker,
     gates: Gates,
     phases: PhaseClock,
+    /// What the rollout said last that it waits for.
+    what: String,
     sent: Sent,
     tries: usize,
     pods: Option<(u32, Counts)>,
@@ -91,6 +93,7 @@ impl Rollout {
             tracker: Tracker::new(now),
             gates,
             phases: PhaseClock::new("prepare", begun_at),
+            what: String::new(),
             sent: Sent::No,
             tries: 0,
             pods: None,
@@ -227,8 +230,12 @@ impl Driver<'_> {
         commands: &mut mpsc::Receiver<Command>,
     ) -> Result<(), RolloutError> {
         let now = self.rollout.clock.now();
-        if self.phases.current() != wait.phase {
+        let entered = self.phases.current() != wait.phase;
+        if entered {
             self.phases.enter(&wait.phase, now);
+        }
+        if entered || self.what != wait.what {
+            self.what.clone_from(&wait.what);
             self.tell(ProgressKind::Phase { name: wait.phase.into_owned(), what: wait.what });
         }
         self.seen = Seen::Earlier;

@@ -63,6 +63,19 @@ pub enum PlanItem {
     },
 }
 
+impl PlanItem {
+    /// Tells whether both are one wait for the cluster, with other words on the way.
+    fn goes_on_as(&self, next: &Self) -> bool {
+        match (self, next) {
+            (
+                Self::Wait { phase, least: None, .. },
+                Self::Wait { phase: next, least: None, .. },
+            ) => phase == next,
+            _ => self == next,
+        }
+    }
+}
+
 impl Plan {
     pub(super) fn simulate(rollout: &Rollout, prepared: Prepared) -> Result<Self, RolloutError> {
         let workload = rollout.workload(&prepared)?;
@@ -133,7 +146,7 @@ impl Model {
                 Decision::Wait(wait) => {
                     let item = self.wait(wait);
                     // An ideal cluster may need several turns for what is one wait to a reader.
-                    if items.last() != Some(&item) {
+                    if !items.last().is_some_and(|last| last.goes_on_as(&item)) {
                         items.push(item);
                     }
                 }

@@ -48,6 +48,12 @@ impl<'de> Deserialize<'de> for Stored {
 }
 
 impl Workload {
+    /// Tells whether the controller is told to leave the pods alone: `spec.paused` of a Deployment,
+    /// `OnDelete` of the others.
+    pub(crate) fn is_held(&self) -> bool {
+        self.spec.paused || self.spec.update_strategy.r#type == StrategyKind::OnDelete
+    }
+
     /// Returns the desired template.
     pub(crate) fn template(&self) -> &Template {
         &self.spec.template.template

@@ -26,6 +26,13 @@ pub(super) fn check(facts: &Facts<'_>, findings: &mut Findings) {
         }
     }
     let rolling = strategy.rolling_update.as_ref();
+    let partition = rolling.and_then(|rolling| rolling.partition).unwrap_or(0);
+    if kind == WorkloadKind::StatefulSet && partition > 0 {
+        findings.warn(format!(
+            "{field}.rollingUpdate.partition is {partition}: pods below that ordinal keep the \
+             present template"
+        ));
+    }
     let knobs = [
         ("maxSurge", rolling.and_then(|rolling| rolling.max_surge.as_ref())),
         ("maxUnavailable", rolling.and_then(|rolling| rolling.max_unavailable.as_ref())),

@@ -39,6 +39,7 @@ pub(super) struct Source {
 #[derive(Clone)]
 pub(super) enum Filter {
     All,
+    Fields(String),
     Labels(String),
     Name(String),
 }
@@ -76,6 +77,7 @@ impl<B: DeserializeOwned + PartialEq> Informer<B> {
         let config = watcher::Config::default();
         let config = match filter {
             Filter::All => config,
+            Filter::Fields(selector) => config.fields(&selector),
             Filter::Labels(selector) => config.labels(&selector),
             Filter::Name(name) => config.fields(&format!("metadata.name={name}")),
         };

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod faults;
+mod foreign;
 mod journal;
 mod lease;
 mod outcomes;

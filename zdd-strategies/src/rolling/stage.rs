@@ -83,7 +83,7 @@ impl Rolling {
         if ready >= first as usize && none_missing && seen.snapshot().endpoints_follow() {
             return Decision::Reach(STAGED);
         }
-        let what = format!("{ready} of the first {first} pods are ready");
+        let what = format!("the first {first} pods to be ready, {ready} of them are");
         self.patiently(seen, Wait::new("stage", what), until)
     }
 
