@@ -132,7 +132,8 @@ impl Scenario {
         self.search(&reference, &trials)
     }
 
-    /// Runs trials with two random faults and random edits by others.
+    /// Runs trials with two random faults, random edits by others, and random parts of the cluster
+    /// that stand still for a while.
     #[must_use]
     pub fn seeds(&self, seeds: std::ops::Range<u64>) -> Findings {
         let reference = self.reference();

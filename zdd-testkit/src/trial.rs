@@ -8,11 +8,13 @@ use thiserror::Error;
 use zdd_sim::{Plan, Verb};
 
 use crate::edit::Edit;
+use crate::lull::Lull;
 
-/// The seed of the cluster, the faults of the driver's requests, and the edits of others.
+/// The seed of the cluster, the faults of the driver's requests, the edits of others, and what
+/// stands still.
 ///
-/// Written as `seed=7 faults=3:crash-after,9:conflict edit=2500:scale=5`: a failing run prints
-/// this text, and the text replays the run.
+/// Written as `seed=7 faults=3:crash-after,9:conflict edit=2500:scale=5 lull=900:kubelet=3000`: a
+/// failing run prints this text, and the text replays the run.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Trial {
@@ -22,6 +24,8 @@ pub struct Trial {
     pub faults: Plan,
     /// What others do, and how long after the start.
     pub edit: Option<(Duration, Edit)>,
+    /// What part of the cluster stands still, and how long after the start it begins to.
+    pub lull: Option<(Duration, Lull)>,
 }
 
 impl Trial {
@@ -31,7 +35,8 @@ impl Trial {
         Self { seed, ..Self::default() }
     }
 
-    /// Draws two faults, and in every other trial an edit by someone else, from a seed.
+    /// Draws two faults from a seed, in every other trial an edit by someone else, and in every
+    /// other one a part of the cluster that stands still.
     ///
     /// `verbs` are those of a run without faults: they say which faults can meet which request.
     #[must_use]
@@ -41,7 +46,11 @@ impl Trial {
             let at = Duration::from_millis(random.u64(0..12_000));
             (at, Edit::random(&mut random))
         });
-        Self { seed, faults: Plan::random(seed, 2, verbs), edit }
+        let lull = random.bool().then(|| {
+            let at = Duration::from_millis(random.u64(0..12_000));
+            (at, Lull::random(&mut random))
+        });
+        Self { seed, faults: Plan::random(seed, 2, verbs), edit, lull }
     }
 }
 
@@ -54,13 +63,19 @@ impl fmt::Display for Trial {
         if let Some((at, edit)) = &self.edit {
             write!(f, " edit={}:{edit}", at.as_millis())?;
         }
+        if let Some((at, lull)) = &self.lull {
+            write!(f, " lull={}:{lull}", at.as_millis())?;
+        }
         Ok(())
     }
 }
 
 /// A trial's text that cannot be read.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[error("failed to read \"{0}\": write a trial as seed=N faults=REQUEST:FAULT,… edit=MILLIS:EDIT")]
+#[error(
+    "failed to read \"{0}\": write a trial as \
+     seed=N faults=REQUEST:FAULT,… edit=MILLIS:EDIT lull=MILLIS:PART=MILLIS"
+)]
 pub struct TrialError(String);
 
 impl FromStr for Trial {
@@ -74,17 +89,19 @@ impl FromStr for Trial {
             match key {
                 "seed" => trial.seed = value.parse().map_err(|_| error())?,
                 "faults" => trial.faults = value.parse().map_err(|_| error())?,
-                "edit" => {
-                    let (at, edit) = value.split_once(':').ok_or_else(error)?;
-                    let at = at.parse().map_err(|_| error())?;
-                    let edit = edit.parse().map_err(|()| error())?;
-                    trial.edit = Some((Duration::from_millis(at), edit));
-                }
+                "edit" => trial.edit = Some(timed(value).ok_or_else(error)?),
+                "lull" => trial.lull = Some(timed(value).ok_or_else(error)?),
                 _ => return Err(error()),
             }
         }
         Ok(trial)
     }
+}
+
+/// Reads what happens at a time after the start.
+fn timed<T: FromStr>(text: &str) -> Option<(Duration, T)> {
+    let (at, what) = text.split_once(':')?;
+    Some((Duration::from_millis(at.parse().ok()?), what.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -102,9 +119,15 @@ mod tests {
 
     #[test]
     fn broken_text_names_the_part() {
-        for text in
-            ["seed=x", "faults=1:nonsense", "edit=5", "edit=5:nonsense", "color=red", "seed"]
-        {
+        for text in [
+            "seed=x",
+            "faults=1:nonsense",
+            "edit=5",
+            "edit=5:nonsense",
+            "lull=5:moon=1",
+            "color=red",
+            "seed",
+        ] {
             let error = text.parse::<Trial>().unwrap_err().to_string();
             assert!(error.contains(text), "{error}");
         }

@@ -209,3 +209,19 @@ fn a_rollback_that_does_not_restore_what_was_stored_is_caught() {
         .wrapped(BrokenJournal::wrap(Forgets::Baseline));
     caught(&scenario.every_fault(), "RolledBack");
 }
+
+/// The pods serve for 5 s after they are told to end; who hears of it later sends into nothing.
+#[test]
+fn a_data_plane_that_stands_still_for_too_long_is_caught() {
+    let trial: Trial = "seed=1 lull=100:data-plane=20000".parse().unwrap();
+    let (_, problems) = Scenario::new("still", rolling).try_one(&trial);
+    assert!(problems.iter().any(|problem| problem.starts_with("I1")), "{problems:?}");
+}
+
+#[test]
+fn a_controller_that_stands_still_is_waited_for() {
+    let trial: Trial = "seed=1 lull=100:replicaset-controller=8000".parse().unwrap();
+    let (observed, problems) = Scenario::new("still", rolling).try_one(&trial);
+    assert_eq!(problems, Vec::<String>::new());
+    assert!(observed.took >= Duration::from_secs(8), "{:?}", observed.took);
+}
