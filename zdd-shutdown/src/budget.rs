@@ -21,8 +21,7 @@ const KUBELET: Duration = Duration::from_secs(3);
 const DEFAULT_GRACE: Duration = Duration::from_secs(30);
 
 const DEADLINE: Duration = Duration::from_secs(30);
-pub(crate) const LAME_DUCK: LameDuck =
-    LameDuck { min: Duration::from_secs(5), max: Duration::from_secs(15) };
+const LAME_DUCK: LameDuck = LameDuck { min: Duration::from_secs(5), max: Duration::from_secs(15) };
 const RESERVE: Duration = Duration::from_secs(5);
 /// No default takes more than this part of the deadline; the longest are 5 s.
 const SHARE: u32 = 5;
@@ -95,6 +94,9 @@ impl Budget {
 pub(crate) struct Request {
     pub(crate) deadline: Option<Duration>,
     pub(crate) lame_duck: Option<LameDuck>,
+    /// These two come from the environment, and one alone leaves the other where it was.
+    pub(crate) lame_duck_min: Option<Duration>,
+    pub(crate) lame_duck_max: Option<Duration>,
     pub(crate) quiet: Option<Duration>,
     pub(crate) sweep: Option<Duration>,
     pub(crate) first_request_grace: Option<Duration>,
@@ -186,11 +188,16 @@ impl Request {
         reserves: Duration,
         warnings: &mut Vec<Warning>,
     ) -> Result<LameDuck, BudgetError> {
-        let Some(LameDuck { min, max }) = self.lame_duck else {
-            // The preStop sleep waits for the same thing: never wait twice.
-            let min = LAME_DUCK.min.min(deadline.time / SHARE).saturating_sub(self.pre_stop);
-            let max = LAME_DUCK.max.min(deadline.time / 2).min(left).max(min);
-            return Ok(if self.in_cluster { LameDuck { min, max } } else { LameDuck::NONE });
+        let base = match (self.lame_duck, self.lame_duck_min.or(self.lame_duck_max)) {
+            (Some(set), _) => set,
+            (None, None) if !self.in_cluster => return Ok(LameDuck::NONE),
+            (None, _) => self.lame_duck_of_a_pod(deadline.time, left),
+        };
+        let (min, max) = match (self.lame_duck_min, self.lame_duck_max) {
+            (None, None) => (base.min, base.max),
+            (Some(min), None) => (min, base.max.max(min)),
+            (None, Some(max)) => (base.min.min(max), max),
+            (Some(min), Some(max)) => (min, max),
         };
         if min > max {
             return Err(BudgetError::LameDuckReversed { min, max });
@@ -206,6 +213,12 @@ impl Request {
         }
         warnings.push(Warning::LameDuckShortened { asked: max, got: left });
         Ok(LameDuck { min: min.min(left), max: left })
+    }
+
+    fn lame_duck_of_a_pod(&self, deadline: Duration, left: Duration) -> LameDuck {
+        // The preStop sleep waits for the same thing: never wait twice.
+        let min = LAME_DUCK.min.min(deadline / SHARE).saturating_sub(self.pre_stop).min(left);
+        LameDuck { min, max: LAME_DUCK.max.min(deadline / 2).min(left).max(min) }
     }
 }
 

@@ -107,6 +107,7 @@ mod axum;
 #[cfg(feature = "tower")]
 mod body;
 mod budget;
+mod builder;
 #[cfg(feature = "hyper")]
 mod conn;
 mod coordinator;
@@ -153,6 +154,7 @@ pub use phase::Phase;
 
 pub use {
     budget::{BudgetError, LameDuck, Warning},
+    builder::{Builder, InstallError},
     env::EnvError,
     guard::Guard,
     handle::ShutdownHandle,
@@ -161,7 +163,7 @@ pub use {
     reason::{Reason, Signal},
     report::{ConnectionReport, HookEnd, HookReport, PhaseReport, Report},
     settings::{IdleClose, ReadinessPolicy, ReadyWhen, SecondSignal},
-    shutdown::{Builder, InstallError, Shutdown},
+    shutdown::Shutdown,
 };
 #[cfg(feature = "hyper")]
 pub use {

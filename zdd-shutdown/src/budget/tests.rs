@@ -92,6 +92,22 @@ fn the_recommended_grace_needs_no_warning() {
 }
 
 #[test]
+fn one_bound_of_the_lame_duck_leaves_the_other_where_the_deadline_allows_it() {
+    let with = |deadline, min, max| {
+        let request = Request {
+            deadline: Some(deadline),
+            lame_duck_min: min,
+            lame_duck_max: max,
+            ..Request::default()
+        };
+        request.resolve().unwrap().0.lame_duck
+    };
+    assert_eq!(with(S(60), None, Some(S(40))), LameDuck::adaptive(S(5), S(40)));
+    assert_eq!(with(S(60), Some(S(20)), None), LameDuck::adaptive(S(20), S(20)));
+    assert_eq!(with(S(8), Some(S(1)), None), LameDuck::adaptive(S(1), S(4)));
+}
+
+#[test]
 fn the_pre_stop_sleep_is_not_waited_for_twice() {
     let request = Request {
         termination_grace: Some(S(60)),
