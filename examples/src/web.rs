@@ -2,7 +2,9 @@
 //!
 //! It says which version it is, answers probes, and loses no request when its
 //! pod ends. `FAIL=crash` and `FAIL=never-ready` make it the bad version that
-//! an automatic rollback is for.
+//! an automatic rollback is for. `READINESS=at-close` keeps it ready for as long
+//! as it accepts, and `FAREWELL=HOST:PORT` has it say goodbye to a server there
+//! after its last request, as to a database.
 
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
@@ -13,7 +15,8 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode};
 use axum::routing::get;
-use zdd_shutdown::{Readiness, Shutdown};
+use tokio::net::{TcpListener, TcpStream};
+use zdd_shutdown::{Readiness, ReadinessPolicy, Shutdown, Stage};
 
 /// The response header that names the version.
 pub const VERSION_HEADER: &str = "x-version";
@@ -26,7 +29,8 @@ enum Fail {
     NeverReady,
 }
 
-/// Serves until SIGTERM, as the environment says: `VERSION`, `POD_IP`, `PORT`, `FAIL`.
+/// Serves until SIGTERM, as the environment says: `VERSION`, `POD_IP`, `PORT`, `FAIL`,
+/// `READINESS`, `FAREWELL`.
 ///
 /// Returns the exit code of the shutdown report: 0 when everything was drained.
 ///
@@ -42,7 +46,13 @@ pub fn main() -> anyhow::Result<ExitCode> {
     if fail == Fail::Crash {
         bail!("this version crashes at the start, as it was told to");
     }
-    let shutdown = Shutdown::install().context("failed to install the shutdown")?;
+    let policy = match std::env::var("READINESS").as_deref() {
+        Ok("at-close") => ReadinessPolicy::FlipAtClose,
+        Ok("" | "at-signal") | Err(_) => ReadinessPolicy::FlipAtSignal,
+        Ok(other) => bail!("READINESS is {other:?}; it can be at-signal or at-close"),
+    };
+    let builder = Shutdown::builder().readiness(policy).from_env();
+    let shutdown = builder.install().context("failed to install the shutdown")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve(shutdown, fail))
 }
@@ -62,7 +72,11 @@ async fn serve(shutdown: Shutdown, fail: Fail) -> anyhow::Result<ExitCode> {
         )
         .with_state(shutdown.readiness());
     let app = Router::new().route("/", get(move || hello(version.clone()))).merge(probes);
-    let listener = tokio::net::TcpListener::bind(address)
+    if let Ok(server) = std::env::var("FAREWELL") {
+        let goodbye = async move { TcpStream::connect(server).await.map(drop) };
+        shutdown.on_shutdown(Stage::Database, "farewell", goodbye)?.required();
+    }
+    let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("failed to listen on {address}"))?;
     zdd_shutdown::serve(listener, app, &shutdown.handle()).await?;

@@ -5,6 +5,8 @@
 mod graceful_server;
 #[cfg(unix)]
 mod manifest;
+#[cfg(target_os = "linux")]
+mod real;
 #[cfg(unix)]
 mod rolling;
 #[cfg(all(unix, feature = "graceful-server"))]

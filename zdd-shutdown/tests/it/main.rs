@@ -15,6 +15,7 @@ mod load;
 #[cfg(unix)]
 mod process;
 mod raw;
+mod scenarios;
 mod site;
 #[cfg(unix)]
 mod systemd;
