@@ -45,8 +45,11 @@ where
             let body = body.collect().await.map_err(|_| TransportError::Body)?.to_bytes();
             let body = match translated(&parts, body) {
                 Ok(body) => body,
+                Err(status) if matches!(route, Ok(Route::Objects(_))) => {
+                    return Ok(refusal(&status));
+                }
                 // Where the path leads nowhere, that is the thing to tell.
-                Err(status) => return Ok(refusal(route.as_ref().err().unwrap_or(&status))),
+                Err(_) => Bytes::new(),
             };
             match fault {
                 None => Ok(server.answer(route, &parts, &body, None)),

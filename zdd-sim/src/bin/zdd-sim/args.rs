@@ -1,9 +1,12 @@
 //! The command line.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use anyhow::ensure;
 use clap::{Parser, ValueEnum};
 use zdd_sim::{Images, ProcessImage};
 
@@ -74,6 +77,24 @@ impl FromStr for Mapping {
 }
 
 impl Args {
+    /// Refuses images that could never run: pods would tell it much later, one by one.
+    ///
+    /// # Errors
+    /// When an image is given twice, or its program is not there.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let mut names = BTreeSet::new();
+        for Mapping { name, program, .. } in &self.image {
+            ensure!(names.insert(name), "the image {name} is given twice; leave one --image out");
+            ensure!(
+                is_program(program),
+                "the program {} of the image {name} is not there, or cannot be run; name one of \
+                 this machine",
+                program.display()
+            );
+        }
+        Ok(())
+    }
+
     /// Returns the registry that the arguments describe.
     pub(crate) fn images(&self) -> Images {
         let images = match self.unknown_images {
@@ -85,4 +106,17 @@ impl Args {
             images.with(&mapping.name, image)
         })
     }
+}
+
+/// Tells whether a name, with or without a path, is that of a file which can be run.
+fn is_program(program: &Path) -> bool {
+    let can_run = |path: &Path| {
+        let found = path.metadata();
+        found.is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+    };
+    if program.components().count() > 1 {
+        return can_run(program);
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| can_run(&folder.join(program)))
 }

@@ -4,10 +4,13 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf, absolute};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
+/// How long a cluster may take to say that it is up.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// The name of the cluster in files that are ours.
 const NAME: &str = "zdd-sim";
 
@@ -23,20 +26,32 @@ pub(crate) struct Written {
 }
 
 impl Kubeconfig {
-    /// Refuses a path with a file that this program did not write.
-    pub(crate) fn at(path: &Path) -> anyhow::Result<Self> {
+    /// Refuses a path with a file that this program did not write, or that leads to a cluster which
+    /// is up.
+    pub(crate) async fn at(path: &Path) -> anyhow::Result<Self> {
         let path = absolute(path).context("failed to find the current directory")?;
         match fs::read_to_string(&path) {
-            Ok(text) => ensure!(
-                is_ours(&text),
-                "{} is there and names other clusters; choose another file with --kubeconfig, or \
-                 remove it",
-                path.display()
-            ),
+            Ok(text) => {
+                ensure!(
+                    is_ours(&text),
+                    "{} is there and names other clusters; choose another file with --kubeconfig, \
+                     or remove it",
+                    path.display()
+                );
+                ensure!(
+                    !is_up(&server(&text)).await,
+                    "{} leads to another cluster that is up; end that one, or choose another file \
+                     with --kubeconfig",
+                    path.display()
+                );
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => {
                 return Err(error).with_context(|| {
-                    format!("failed to read {}; choose another file", path.display())
+                    format!(
+                        "failed to read {}; choose another file with --kubeconfig",
+                        path.display()
+                    )
                 });
             }
         }
@@ -75,6 +90,20 @@ fn is_ours(text: &str) -> bool {
     clusters.peek().is_some() && clusters.all(|cluster| cluster["name"] == NAME)
 }
 
+/// The address in a kubeconfig of ours.
+fn server(text: &str) -> String {
+    let config: Value = serde_saphyr::from_str(text).unwrap_or_default();
+    config["clusters"][0]["cluster"]["server"].as_str().unwrap_or_default().to_owned()
+}
+
+/// Tells whether a cluster answers there: what an earlier run left behind leads nowhere.
+async fn is_up(server: &str) -> bool {
+    let Ok(config) = server.parse().map(kube::Config::new) else { return false };
+    let Ok(client) = kube::Client::try_from(config) else { return false };
+    let version = tokio::time::timeout(PATIENCE, client.apiserver_version()).await;
+    version.is_ok_and(|version| version.is_ok_and(|it| it.git_version.ends_with("+zdd-sim")))
+}
+
 impl Written {
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -83,10 +112,6 @@ impl Written {
 
 impl Drop for Written {
     fn drop(&mut self) {
-        let server = |text: &str| -> Value {
-            let config: Value = serde_saphyr::from_str(text).unwrap_or_default();
-            config["clusters"][0]["cluster"]["server"].clone()
-        };
         let now = fs::read_to_string(&self.path).unwrap_or_default();
         if is_ours(&now)
             && server(&now) == server(&self.text)

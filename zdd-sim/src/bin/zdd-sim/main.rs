@@ -34,7 +34,8 @@ async fn run(args: Args) -> anyhow::Result<()> {
     // Before anything is announced: a signal that comes during the start ends it in order too.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let place = Kubeconfig::at(&args.kubeconfig)?;
+    args.check()?;
+    let place = Kubeconfig::at(&args.kubeconfig).await?;
     let cluster = Cluster::builder()
         .start(Timestamp::now())
         .seed(args.seed.map_or_else(seed, Ok)?)
@@ -73,7 +74,10 @@ async fn run(args: Args) -> anyhow::Result<()> {
 async fn listen(cluster: &Cluster, args: &Args) -> anyhow::Result<HttpServer> {
     let address = SocketAddr::new(args.listen, args.port);
     let server = HttpServer::bind(cluster.api(), address).await.with_context(|| {
-        format!("failed to listen on {address}; choose another port with --port, or 0 for any")
+        format!(
+            "failed to listen on {address}; choose another address with --listen, or another port \
+             with --port, 0 for any"
+        )
     })?;
     Ok(server.secret(secret()?))
 }

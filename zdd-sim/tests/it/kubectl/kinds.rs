@@ -156,6 +156,8 @@ async fn the_server_tells_about_itself() {
         let kinds = bed.run("api-resources --no-headers").await;
         assert!(kinds.lines().any(|line| line.starts_with("deployments ")), "{kinds}");
         assert!(bed.run("api-versions").await.contains("apps/v1"));
+        let said = bed.feed(&["create", "ingress", "x", "--rule=a/b=c:80"], "").await;
+        assert!(said.err.contains("could not find the requested resource"), "{said:?}");
         let bare = bed.url.trim_end_matches("/secret").to_owned();
         let said = bed.feed(&["--server", &bare, "get", "pods"], "").await;
         assert_eq!(said.code, 1, "{said:?}");

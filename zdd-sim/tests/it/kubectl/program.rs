@@ -99,7 +99,17 @@ async fn what_stands_in_the_way_is_named() {
         said.err
     };
     let taken = refused(&["--port", port, "--kubeconfig", "other"]).await;
-    assert!(taken.contains(&format!("failed to listen on 127.0.0.1:{port}; choose another port")));
+    assert!(
+        taken.contains(&format!("failed to listen on 127.0.0.1:{port}; choose another address"))
+    );
+    let other = refused(&[]).await;
+    assert!(other.contains("leads to another cluster that is up"), "{other}");
+    let text = std::fs::read_to_string(folder.path().join("zdd-sim.kubeconfig")).unwrap();
+    assert!(text.contains(server), "the file of the other one stays");
+    let nothing = refused(&["--image", "a=no/such/program"]).await;
+    assert!(nothing.contains("the program no/such/program of the image a is not there"));
+    let twice = refused(&["--image", "a=sh", "--image", "a=true"]).await;
+    assert!(twice.contains("the image a is given twice"), "{twice}");
     let unwritable = refused(&["--kubeconfig", "no/such/folder/file"]).await;
     assert!(unwritable.contains("no/such/folder/file; choose another file"), "{unwritable}");
     let foreign = folder.path().join("foreign");
