@@ -211,7 +211,8 @@ impl Rollout {
     pub async fn plan(&self) -> Result<Plan, RolloutError> {
         self.supported()?;
         let prepared = self.prepare().await?;
-        Plan::simulate(self, prepared)
+        let inherited_pause = self.inherits_pause(self.workload(&prepared)?).await?;
+        Plan::simulate(self, prepared, inherited_pause)
     }
 
     /// Rolls out.

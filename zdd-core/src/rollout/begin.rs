@@ -33,6 +33,16 @@ struct Legacy {
     paused: bool,
 }
 
+impl Legacy {
+    /// Nothing is left to a workload that was made anew.
+    fn of(old: State, workload: &Workload) -> Option<Self> {
+        (old.start.uid == workload.uid).then(|| Self {
+            paused: old.paused || old.pending == Some(crate::Step::Pause),
+            baseline: old.start.baseline,
+        })
+    }
+}
+
 impl Rollout {
     /// Reads the journal and begins accordingly. The first write to anything but the lease is the
     /// journal's, after all checks.
@@ -51,6 +61,31 @@ impl Rollout {
             unfinished => self.start(epoch, log, unfinished).await,
         };
         Ok(Beginning::Begun(Box::new(begun?)))
+    }
+
+    /// Tells whether a workload that is paused was paused by the rollout that this one supersedes,
+    /// for a plan.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start) has it, someone else's pause is a refusal.
+    pub(super) async fn inherits_pause(&self, workload: &Workload) -> Result<bool, RolloutError> {
+        if !workload.paused {
+            return Ok(false);
+        }
+        let unfinished = self.load().await?.1.filter(|state| !state.is_finished());
+        let legacy = unfinished.and_then(|old| Legacy::of(old, workload));
+        let inherited = legacy.is_some_and(|legacy| legacy.paused);
+        self.refuse_paused(workload, inherited)?;
+        Ok(inherited)
+    }
+
+    fn refuse_paused(&self, workload: &Workload, inherited: bool) -> Result<(), RolloutError> {
+        if !workload.paused || inherited {
+            return Ok(());
+        }
+        let problem =
+            "it is paused; resume it first (kubectl rollout resume), or its owner's wish is lost";
+        Err(self.cluster_error(ClusterError::refused(&self.target, problem)))
     }
 
     async fn load(&self) -> Result<(Log, Option<State>), RolloutError> {
@@ -82,15 +117,9 @@ impl Rollout {
     ) -> Result<Begun, RolloutError> {
         let prepared = self.prepare().await?;
         let workload = self.workload(&prepared)?;
-        let legacy = unfinished.filter(|old| old.start.uid == workload.uid).map(|old| Legacy {
-            paused: old.paused || old.pending == Some(crate::Step::Pause),
-            baseline: old.start.baseline,
-        });
+        let legacy = unfinished.and_then(|old| Legacy::of(old, workload));
         let inherited_pause = legacy.as_ref().is_some_and(|legacy| legacy.paused);
-        if workload.paused && !inherited_pause {
-            let problem = "it is paused; resume it first (kubectl rollout resume), or its owner's wish is lost";
-            return Err(self.cluster_error(ClusterError::refused(&self.target, problem)));
-        }
+        self.refuse_paused(workload, inherited_pause)?;
         if legacy.is_some() {
             self.fence(&Mark::new(&self.target, &self.id, epoch)).await?;
         }

@@ -13,7 +13,7 @@ use crate::journal::{Baseline, Entry, Event, Start};
 use crate::lease::Epoch;
 use crate::observation::Observation;
 use crate::rollout::Rollout;
-use crate::snapshot::{Completion, Counts, Pod, RevisionHash, Snapshot, Uid};
+use crate::snapshot::{Completion, Counts, Pod, RevisionHash, Snapshot, Uid, Workload};
 use crate::state::State;
 use crate::step::{Inverse, Step};
 use crate::strategy::{Decision, Gating, Wait};
@@ -77,7 +77,11 @@ impl PlanItem {
 }
 
 impl Plan {
-    pub(super) fn simulate(rollout: &Rollout, prepared: Prepared) -> Result<Self, RolloutError> {
+    pub(super) fn simulate(
+        rollout: &Rollout,
+        prepared: Prepared,
+        inherited_pause: bool,
+    ) -> Result<Self, RolloutError> {
         let workload = rollout.workload(&prepared)?;
         let start = Start {
             rollout: rollout.id.clone(),
@@ -88,7 +92,7 @@ impl Plan {
             template: prepared.template.clone(),
             baseline: Baseline::new(workload.template.clone(), workload.settings.clone()),
             found: None,
-            inherited_pause: false,
+            inherited_pause,
         };
         let mut model = Model::new(start, prepared.snapshot, rollout)?;
         let items = model.run(rollout)?;
@@ -167,8 +171,14 @@ impl Model {
         match step {
             Step::DeletePod { uid, .. } => self.snapshot.pods.retain(|pod| pod.uid != *uid),
             Step::Pause => workload.paused = true,
-            Step::Resume => workload.paused = false,
-            Step::SetPartition { partition } => workload.settings.partition = Some(*partition),
+            Step::Resume => {
+                workload.paused = false;
+                go_on(workload);
+            }
+            Step::SetPartition { partition } => {
+                workload.settings.partition = Some(*partition);
+                go_on(workload);
+            }
             Step::RestoreSettings { settings } => {
                 workload.settings = settings.or(&workload.settings)
             }
@@ -218,10 +228,9 @@ impl Model {
         let replicas = workload.replicas;
         let staged = workload.settings.max_surge.map_or(1, |surge| surge.round_up(replicas));
         let partition = workload.settings.partition.unwrap_or(0).min(replicas);
-        let first = workload.counts.updated == 0;
-        // A rollout that can still be stopped first shows the surge alone.
-        let updated = if first { staged.min(replicas - partition) } else { replicas - partition };
-        let updated = if workload.paused { updated.max(workload.counts.updated) } else { updated };
+        // By as many pods at a time as the surge allows, so that a rollout can be stopped midway.
+        let more = if workload.paused { 0 } else { staged.max(1) };
+        let updated = workload.counts.updated.saturating_add(more).min(replicas - partition);
         workload.counts = Counts { total: replicas, updated, ready: replicas, available: replicas };
         if updated == replicas - partition && !workload.paused {
             workload.completion = Completion::Complete;
@@ -237,10 +246,18 @@ impl Model {
                 pod
             })
             .collect();
-        let ready: BTreeSet<Uid> = self.snapshot.updated().map(|pod| pod.uid.clone()).collect();
+        let ready: BTreeSet<Uid> = self.snapshot.pods.iter().map(|pod| pod.uid.clone()).collect();
         for service in &mut self.snapshot.services {
             service.ready.clone_from(&ready);
         }
+    }
+}
+
+/// The controller may replace the pods that it had to leave so far.
+fn go_on(workload: &mut Workload) {
+    if workload.counts.updated < workload.replicas {
+        let what = "the other pods to become available".to_owned();
+        workload.completion = Completion::Waiting { what };
     }
 }
 

@@ -6,10 +6,11 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 use zdd_core::{Backend, Change, Rollout, Target, Template, chain};
 use zdd_sim::{Authorizer, Collection, LoadSpec, Object};
-use zdd_strategies::{Rolling, RollingConfig};
+use zdd_strategies::{Rolling, RollingConfig, Stage};
 
 use crate::support::{
-    Running, deployment, refusal, rollout, started, started_with, stateful_set, template, to, web,
+    Running, daemon_set, deployment, refusal, rollout, started, started_with, stateful_set,
+    template, to, web,
 };
 
 /// Runs a rollout that must be refused, and checks that nothing was written but the lease.
@@ -131,6 +132,56 @@ async fn a_paused_deployment_is_refused() {
     running.edit(&Collection::DEPLOYMENTS, "web", |object| object["spec"]["paused"] = json!(true));
     let rollout = rollout(running.backend(), to("web:2"));
     assert_snapshot!(refused(&running, rollout).await, @"failed to roll out Deployment default/web: Deployment default/web: it is paused; resume it first (kubectl rollout resume), or its owner's wish is lost");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_for_a_paused_deployment_is_refused_as_its_rollout_is() {
+    let running = started().await;
+    running.edit(&Collection::DEPLOYMENTS, "web", |object| object["spec"]["paused"] = json!(true));
+    let planned = rollout(running.backend(), to("web:2")).plan().await;
+    let ran = rollout(running.backend(), to("web:2")).run().await;
+    assert_eq!(chain(&planned.unwrap_err()), refusal(ran));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_names_each_wait_once_for_every_kind() {
+    let running = started().await;
+    running.create(stateful_set(3, "web:1")).await;
+    running.create(daemon_set("web:1")).await;
+    let staged =
+        || Rolling::new(RollingConfig::default().stage(Stage::new(2, Duration::from_secs(60))));
+    let mut plans = String::new();
+    for (target, strategy) in [
+        (web(), staged().unwrap()),
+        (Target::stateful_set("default", "db"), staged().unwrap()),
+        (Target::daemon_set("default", "agent"), Rolling::default()),
+    ] {
+        running.up(&target).await;
+        let rollout = Rollout::new(running.backend(), target, to("web:2"), strategy);
+        let mut plan = rollout.plan().await.unwrap();
+        plan.warnings.clear();
+        plans.push_str(&plan.to_string());
+    }
+    assert_snapshot!(plans, @"
+    rolling of Deployment default/web: set image of container app to web:2
+      1. set the pod template (maxSurge 1, maxUnavailable 0)  [taken back by: set-template]
+      2. stage: the first 2 pods to be ready, 0 of them are
+      3. pause  [taken back by: resume]
+      4. bake: everything must stay well, 60 s
+      5. resume  [taken back by: pause]
+      6. converge: the other pods to become available
+      7. give settings back (maxSurge 25%, maxUnavailable 25%)  [taken back by: restore-settings]
+    rolling of StatefulSet default/db: set image of container app to web:2
+      1. set the pod template (partition 1)  [taken back by: set-template]
+      2. stage: the first 2 pods to be ready, 0 of them are
+      3. bake: everything must stay well, 60 s
+      4. set partition to 0  [taken back by: set-partition]
+      5. converge: the other pods to become available
+    rolling of DaemonSet default/agent: set image of container app to web:2
+      1. set the pod template (maxSurge 1, maxUnavailable 0)  [taken back by: set-template]
+      2. converge: new pods to become available
+      3. give settings back (maxSurge 0, maxUnavailable 1)  [taken back by: restore-settings]
+    ");
 }
 
 #[tokio::test(start_paused = true)]
