@@ -199,3 +199,21 @@ pub(crate) fn service(app: &str) -> Value {
         },
     })
 }
+
+/// A StatefulSet of two pods, or a DaemonSet.
+pub(crate) fn workload(kind: &str, name: &str) -> Value {
+    let mut object = json!({
+        "apiVersion": "apps/v1",
+        "kind": kind,
+        "metadata": { "name": name },
+        "spec": {
+            "selector": { "matchLabels": { "app": name } },
+            "template": template(name, "web:1"),
+        },
+    });
+    if kind == "StatefulSet" {
+        object["spec"]["replicas"] = json!(2);
+        object["spec"]["serviceName"] = json!(name);
+    }
+    object
+}

@@ -8,7 +8,7 @@ use zdd_core::{Change, Outcome, Rollout, Target};
 use zdd_strategies::Rolling;
 
 use crate::real::audit::{self, Use};
-use crate::real::cluster::{Real, deployment, service, template};
+use crate::real::cluster::{Real, deployment, service, workload};
 
 /// The role that users are told to apply.
 const ROLE: &str = include_str!("../../../manifests/role.yaml");
@@ -41,23 +41,6 @@ fn granted(role: &Value) -> BTreeSet<Use> {
         }
     }
     granted
-}
-
-fn workload(kind: &str, name: &str) -> Value {
-    let mut object = json!({
-        "apiVersion": "apps/v1",
-        "kind": kind,
-        "metadata": { "name": name },
-        "spec": {
-            "selector": { "matchLabels": { "app": name } },
-            "template": template(name, "web:1"),
-        },
-    });
-    if kind == "StatefulSet" {
-        object["spec"]["replicas"] = json!(2);
-        object["spec"]["serviceName"] = json!(name);
-    }
-    object
 }
 
 async fn roll(real: &Real, user: &str, target: Target, image: &str) -> Outcome {
