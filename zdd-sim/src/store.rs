@@ -16,98 +16,19 @@ use crate::collection::Collection;
 use crate::object::Object;
 
 mod error;
+mod history;
 mod rules;
+mod words;
 
 pub use error::StoreError;
 use rules::{
     counts_generation, drop_empty, finalizers_for, finalizers_of, grace, has_generation, is_held,
     is_held_in_spec, is_slice,
 };
+pub use words::{Change, Deletion, Entry, Part, Place, Propagation};
 
 /// How many log entries are kept; older watches get 410 Gone, as after an etcd compaction.
 const LOG_LIMIT: usize = 20_000;
-
-/// An object's place in its collection: namespace (empty when cluster-scoped) and name.
-pub type Place = (String, String);
-
-/// What happened to an object.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "complete by the watch protocol")]
-pub enum Change {
-    /// The object came into being.
-    Added,
-    /// The object was removed from the store.
-    Deleted,
-    /// The object was written.
-    Modified,
-}
-
-/// One entry of the log.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Entry {
-    /// The global revision of this write.
-    pub revision: u64,
-    /// What happened.
-    pub change: Change,
-    /// Where the object lives.
-    pub collection: Collection,
-    /// The object after the write; for [`Change::Deleted`] its last state, with the new revision.
-    pub object: Arc<Value>,
-    /// The object before the write, when there was one.
-    pub before: Option<Arc<Value>>,
-    /// Who wrote: a user agent of the API, or the name of a controller.
-    pub actor: Arc<str>,
-}
-
-/// What must hold for a deletion, and how it is done.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Deletion {
-    /// The uid that the object must have.
-    pub uid: Option<String>,
-    /// The resourceVersion that the object must have.
-    pub revision: Option<u64>,
-    /// Seconds of grace; `None` takes the pod's own (30 without one). Only pods have grace.
-    pub grace_seconds: Option<i64>,
-    /// What happens to the objects that name this one as their owner.
-    pub propagation: Propagation,
-}
-
-/// What a deletion means for the objects that the deleted one owns.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "complete by the deletion protocol")]
-pub enum Propagation {
-    /// The owner goes at once, the garbage collector removes its dependents later.
-    #[default]
-    Background,
-    /// The owner stays, with a finalizer, until its dependents are gone.
-    Foreground,
-    /// The garbage collector frees the dependents before the owner goes.
-    Orphan,
-}
-
-impl Propagation {
-    /// Returns the finalizer that tells the garbage collector what to do first.
-    #[must_use]
-    pub fn finalizer(self) -> Option<&'static str> {
-        match self {
-            Self::Background => None,
-            Self::Foreground => Some("foregroundDeletion"),
-            Self::Orphan => Some("orphan"),
-        }
-    }
-}
-
-/// Which part of an object a write may change.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "the two halves of an object")]
-pub enum Part {
-    /// Everything but the status: a changed spec counts a new generation.
-    Main,
-    /// The status alone, and metadata other than labels and generation.
-    Status,
-}
 
 /// All objects of one cluster, with their history.
 #[derive(Debug)]
@@ -208,71 +129,6 @@ impl Store {
     /// Lists the collections that have, or once had, objects.
     pub fn collections(&self) -> impl Iterator<Item = &Collection> {
         self.objects.keys()
-    }
-
-    /// Returns the log entries after `revision`, or `None` when the log no longer reaches back so far.
-    #[must_use]
-    pub fn since(&self, revision: u64) -> Option<impl Iterator<Item = &Entry>> {
-        let first = self.first();
-        if revision + 1 < first {
-            return None;
-        }
-        let skip = usize::try_from(revision + 1 - first).unwrap_or(usize::MAX);
-        Some(self.log.iter().skip(skip))
-    }
-
-    /// Returns the log entries of one collection after `revision`, or `None` when the log no
-    /// longer reaches back so far.
-    #[must_use]
-    pub fn since_in<'a>(
-        &'a self,
-        collection: &Collection,
-        revision: u64,
-    ) -> Option<impl Iterator<Item = &'a Entry> + use<'a>> {
-        let first = self.first();
-        if revision + 1 < first {
-            return None;
-        }
-        let index = self.index.get(collection);
-        let skip = index.map_or(0, |index| index.partition_point(|&seen| seen <= revision));
-        let entries = index.into_iter().flatten().skip(skip);
-        Some(entries.filter_map(move |at| {
-            usize::try_from(at - first).ok().and_then(|offset| self.log.get(offset))
-        }))
-    }
-
-    /// Returns a collection as it was at `revision`, or `None` when the log does not reach back
-    /// so far or the revision is still to come.
-    #[must_use]
-    pub fn snapshot(
-        &self,
-        collection: &Collection,
-        revision: u64,
-    ) -> Option<BTreeMap<Place, Arc<Value>>> {
-        if revision > self.revision {
-            return None;
-        }
-        let later: Vec<&Entry> = self.since_in(collection, revision)?.collect();
-        let mut objects = self.objects.get(collection).cloned().unwrap_or_default();
-        for entry in later.into_iter().rev() {
-            let place = place(&entry.object);
-            match &entry.before {
-                Some(before) => objects.insert(place, Arc::clone(before)),
-                None => objects.remove(&place),
-            };
-        }
-        Some(objects)
-    }
-
-    /// Forgets all log entries up to the present, so that older watches get 410 Gone.
-    pub fn compact(&mut self) {
-        self.log.clear();
-        self.index.clear();
-    }
-
-    /// The oldest revision in the log, or the next one when the log is empty.
-    fn first(&self) -> u64 {
-        self.log.front().map_or(self.revision + 1, |entry| entry.revision)
     }
 
     /// Adds an object; sets uid, creationTimestamp, generation and resourceVersion.
