@@ -113,6 +113,14 @@ fn all() -> Vec<Stage> {
     ];
     stages.extend(real_stages());
     stages.extend([
+        Stage {
+            cluster: Cluster::Parts(Level::ControlPlane),
+            ..plain(
+                "tables",
+                "what zdd-sim knows of Kubernetes' types is what they are",
+                vec![Call::cargo("xtask tables --check")],
+            )
+        },
         plain(
             "clippy",
             "no warnings in the workspace",
