@@ -25,6 +25,7 @@ pub(crate) mod first;
 pub(crate) mod io;
 pub(crate) mod linger;
 pub(crate) mod policy;
+pub(crate) mod pong;
 pub(crate) mod service;
 pub(crate) mod stream;
 pub(crate) mod streams;

@@ -25,6 +25,7 @@ use crate::{
         io::Link,
         linger::linger,
         policy::{Action, Cut, Facts, Protocol, Watch},
+        pong::HeldPong,
         service::{ConnService, RequestBody},
         streams::StreamTasks,
     },
@@ -81,10 +82,10 @@ pub(crate) async fn drive<I, S, B>(
     let Some((protocol, io)) = first_bytes(&conn, io, known, &protocols).await else {
         return finish(link, End::Idle).await;
     };
-    let io = TokioIo::new(io);
     let service = ConnService::new(service, Arc::clone(&conn), protocols.connect_info);
     let end = match protocol {
         Protocol::Http1 => {
+            let io = TokioIo::new(io);
             let connection = protocols.http1.serve_connection(io, service).with_upgrades();
             run(&link, connection, |connection| connection.graceful_shutdown(), protocol).await
         }
@@ -93,7 +94,8 @@ pub(crate) async fn drive<I, S, B>(
             let mut builder = http2::Builder::new(streams.clone());
             builder.timer(TokioTimer::new());
             (protocols.http2)(&mut builder);
-            let connection = builder.serve_connection(io, service);
+            let io = HeldPong::new(io, conn.shared.settings.limits.pong_cap);
+            let connection = builder.serve_connection(TokioIo::new(io), service);
             let end =
                 run(&link, connection, |connection| connection.graceful_shutdown(), protocol).await;
             streams.abort_all();

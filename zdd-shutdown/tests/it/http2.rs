@@ -90,6 +90,33 @@ async fn a_stream_that_crosses_the_first_goaway_is_served() {
     assert_eq!(site.finish().await.exit_code(), 0);
 }
 
+/// What a client on the h2 crate does with streams that it has queued when GOAWAY comes.
+#[tokio::test]
+async fn streams_that_come_behind_the_answer_to_the_ping_are_served() {
+    let site = Site::start(quick()).await;
+    let mut client = Frames::connect(site.address).await;
+    client.get(1, "/").await;
+    while !client.next().await.unwrap().ends_stream() {}
+    site.trigger();
+    assert_eq!(client.next().await.unwrap().last_stream(), (1 << 31) - 1);
+    let ping = client.next().await.unwrap();
+    client.pong(&ping).await;
+    for stream in [3, 5, 7] {
+        client.get(stream, "/").await;
+    }
+    let (mut served, mut last) = (0, None);
+    while served < 3 || last.is_none() {
+        let frame = client.next().await.unwrap();
+        served += u32::from(frame.ends_stream());
+        if frame.kind == GOAWAY {
+            last = Some(frame.last_stream());
+        }
+    }
+    assert_eq!(last, Some(7));
+    drop(client);
+    assert_eq!(site.finish().await.exit_code(), 0);
+}
+
 #[tokio::test]
 async fn a_client_that_never_answers_the_ping_is_dropped_after_the_cap() {
     let site = Site::start(quick()).await;
