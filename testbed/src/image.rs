@@ -31,16 +31,16 @@ pub(crate) fn build(observe: &mut dyn FnMut(&Event)) -> anyhow::Result<PathBuf> 
     let path = folder.join("images.tar");
     let partial = folder.join(format!("images.{}.partial", std::process::id()));
     let mut archive = Archive::new(&partial)?;
-    let web = archive.layer(&programs.join("web"))?;
+    let web = archive.layer(&programs.join("service"))?;
     for (name, variant) in VARIANTS {
         for tag in 1..=TAGS {
             let env = vec![format!("VERSION={tag}"), format!("VARIANT={variant}")];
-            archive.image(&format!("docker.io/library/{name}:{tag}"), &web, "/web", &env)?;
+            archive.image(&format!("docker.io/library/{name}:{tag}"), &web, "/service", &env)?;
         }
     }
     for (tag, fail) in BAD {
         let env = vec![format!("VERSION={tag}"), format!("FAIL={fail}")];
-        archive.image(&format!("docker.io/library/web:{tag}"), &web, "/web", &env)?;
+        archive.image(&format!("docker.io/library/web:{tag}"), &web, "/service", &env)?;
     }
     let pause = archive.layer(&programs.join("pause"))?;
     archive.image(PAUSE, &pause, "/pause", &[])?;
