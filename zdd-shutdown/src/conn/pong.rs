@@ -17,8 +17,9 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// How long the answer waits. What is behind it was sent together with it.
-const HOLD: Duration = Duration::from_millis(100);
+/// How long the answer waits. What is behind it was sent together with it, so that only a machine
+/// without time to spare needs more than a moment.
+const HOLD: Duration = Duration::from_millis(500);
 
 /// The client sends this before its first frame.
 const PREFACE: usize = 24;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use serde_json::json;
-use zdd_load::{Cause, Mode};
+use zdd_load::Mode;
 
 use super::namespace::{Namespace, container, deployment};
 
@@ -44,11 +44,7 @@ async fn twenty_rolling_restarts_under_all_kinds_of_load_lose_no_request() {
     for (name, load) in loads {
         let report = load.stop().await;
         assert!(report.sent > 10_000, "{name}: {report}");
-        let refused = report.causes.get(&Cause::StreamRefused).copied().unwrap_or_default();
-        assert_eq!(report.failed, refused, "{name}: {report}");
-        // The h2 crate answers the PING before it sends streams that it has queued, and the
-        // server has named its last stream by then. They were not processed, and are few.
-        assert!(refused * 1_000 <= report.sent, "{name}: {report}");
+        assert_eq!(report.failed, 0, "{name}: {report}");
     }
 }
 
