@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    budget::{self, BudgetError, LameDuck, Request},
+    budget::{self, Budget, BudgetError, LameDuck, Request, Warning},
     coordinator,
     env::{EnvError, Environment},
     force,
@@ -56,6 +56,9 @@ pub enum InstallError {
     #[error("failed to install the signal handlers")]
     Signals(#[source] io::Error),
 }
+
+/// What the settings come to.
+type Resolved = (Budget, Vec<Warning>);
 
 /// Configures a [`Shutdown`].
 ///
@@ -243,22 +246,22 @@ impl Builder {
     /// [`InstallError`] when the settings do not work, when this process has a
     /// shutdown already, or when the system refuses threads or handlers.
     pub fn install(self) -> Result<Shutdown, InstallError> {
-        self.check()?;
+        let resolved = self.check()?;
         if INSTALLED.swap(true, Ordering::SeqCst) {
             return Err(InstallError::AlreadyInstalled);
         }
-        let installed = self.install_once();
+        let installed = self.install_once(resolved);
         if installed.is_err() {
             INSTALLED.store(false, Ordering::SeqCst);
         }
         installed
     }
 
-    fn install_once(self) -> Result<Shutdown, InstallError> {
+    fn install_once(self, resolved: Resolved) -> Result<Shutdown, InstallError> {
         let place: force::Place = Arc::new(OnceLock::new());
         let watchdog = force::watchdog(Arc::clone(&place))
             .map_err(|error| InstallError::Thread("watchdog", error))?;
-        let shutdown = self.start(Some(watchdog))?;
+        let shutdown = self.start(resolved, Some(watchdog))?;
         let shared = &shutdown.shared;
         // Set once, here.
         let _ = place.set(Arc::downgrade(shared));
@@ -277,11 +280,11 @@ impl Builder {
     ///
     /// [`InstallError`] when the settings do not work or there is no thread left.
     pub fn embed(self) -> Result<Shutdown, InstallError> {
-        self.check()?;
-        self.start(None)
+        let resolved = self.check()?;
+        self.start(resolved, None)
     }
 
-    fn check(&self) -> Result<(), InstallError> {
+    fn check(&self) -> Result<Resolved, InstallError> {
         if let Some(Err(error)) = &self.env {
             return Err(error.clone().into());
         }
@@ -306,14 +309,14 @@ impl Builder {
                 return Err(InstallError::TooLong { name, duration });
             }
         }
-        Ok(request.resolve().map(drop)?)
+        Ok(request.resolve()?)
     }
 
     fn start(
         self,
+        (budget, warnings): Resolved,
         watchdog: Option<mpsc::Sender<tokio::time::Instant>>,
     ) -> Result<Shutdown, InstallError> {
-        let (budget, warnings) = self.request.resolve()?;
         for warning in &warnings {
             tracing::warn!("{warning}");
         }

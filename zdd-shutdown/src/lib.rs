@@ -117,6 +117,8 @@ mod end_on_drain;
 mod env;
 mod finish;
 mod force;
+#[cfg(feature = "hyper")]
+mod forward;
 #[cfg(feature = "tonic")]
 mod grpc;
 mod guard;

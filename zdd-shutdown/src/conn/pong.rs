@@ -13,16 +13,16 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, ReadBuf},
     time::{Sleep, sleep},
 };
+
+use crate::{conn::first::PREFACE, forward::forward_write};
 
 /// How long the answer waits. What is behind it was sent together with it, so that only a machine
 /// without time to spare needs more than a moment.
 const HOLD: Duration = Duration::from_millis(500);
 
-/// The client sends this before its first frame.
-const PREFACE: usize = 24;
 const HEAD: usize = 9;
 /// The answer as it comes: a PING with ACK, with the data that h2 sends for a shutdown.
 const PONG: [u8; HEAD + 8] =
@@ -45,7 +45,7 @@ struct Held {
 
 /// Where in the frames the bytes that were read end.
 struct Place {
-    /// Bytes until the next frame begins.
+    /// Bytes until the next frame begins; the client's first are no frame.
     skip: usize,
     head: [u8; HEAD],
     /// Bytes of `head` that have come.
@@ -55,7 +55,7 @@ struct Place {
 impl<I> HeldPong<I> {
     /// `patience` is how long a client may take for its answer: the hold is part of it.
     pub(crate) fn new(io: I, patience: Duration) -> Self {
-        let place = Place { skip: PREFACE, head: [0; HEAD], have: 0 };
+        let place = Place { skip: PREFACE.len(), head: [0; HEAD], have: 0 };
         Self { io, place, hold: HOLD.min(patience / 2), held: None }
     }
 }
@@ -141,35 +141,7 @@ impl<I> HeldPong<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for HeldPong<I> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-}
+forward_write!(HeldPong<I>, io);
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
 
 /// What a client sends: the preface, a frame, the answer, two frames.
 fn sent() -> (Vec<u8>, Vec<u8>) {
-    let before = [&[b'P'; PREFACE][..], &frame(4, b"")].concat();
+    let before = [&[b'P'; PREFACE.len()][..], &frame(4, b"")].concat();
     let behind = [frame(1, b"headers"), frame(0, &PONG)].concat();
     ([&before[..], &PONG, &behind].concat(), [&before[..], &behind, &PONG].concat())
 }
@@ -69,8 +69,8 @@ async fn a_small_buffer_gets_the_answer_in_parts() {
 async fn an_answer_alone_is_not_taken_for_the_end() {
     let (mut client, server) = tokio::io::duplex(1024);
     let mut server = HeldPong::new(server, Duration::from_secs(5));
-    client.write_all(&[b'P'; PREFACE]).await.unwrap();
-    server.read_exact(&mut [0; PREFACE]).await.unwrap();
+    client.write_all(&[b'P'; PREFACE.len()]).await.unwrap();
+    server.read_exact(&mut [0; PREFACE.len()]).await.unwrap();
     client.write_all(&PONG).await.unwrap();
     let began = tokio::time::Instant::now();
     let mut answer = [0; PONG.len()];
