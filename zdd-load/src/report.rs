@@ -1,6 +1,6 @@
 //! What a run came to.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, iter::Sum};
 
 use serde::{Deserialize, Serialize};
 
@@ -49,12 +49,26 @@ impl Totals {
     #[must_use]
     pub fn of(reports: &[Report]) -> Self {
         let mut all = Self::default();
-        for report in reports {
-            all.sent += report.sent;
-            all.failed += report.failed;
-            for (cause, count) in &report.causes {
-                *all.causes.entry(*cause).or_default() += count;
-            }
+        for Report { sent, failed, causes, .. } in reports {
+            all.add(*sent, *failed, causes);
+        }
+        all
+    }
+
+    fn add(&mut self, sent: u64, failed: u64, causes: &BTreeMap<Cause, u64>) {
+        self.sent += sent;
+        self.failed += failed;
+        for (cause, count) in causes {
+            *self.causes.entry(*cause).or_default() += count;
+        }
+    }
+}
+
+impl<'a> Sum<&'a Self> for Totals {
+    fn sum<I: Iterator<Item = &'a Self>>(totals: I) -> Self {
+        let mut all = Self::default();
+        for Self { sent, failed, causes } in totals {
+            all.add(*sent, *failed, causes);
         }
         all
     }

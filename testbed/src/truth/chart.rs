@@ -24,6 +24,9 @@ const LEAST: f64 = 4.0;
 /// Seconds between the lines of the grid.
 const TICK: u32 = 10;
 
+/// The version that every case begins with.
+const FIRST: &str = "1";
+
 const OLD: &str = "#8fb1d9";
 const NEW: &str = "#3c78b4";
 const FAILED: &str = "#d62728";
@@ -90,15 +93,12 @@ fn axis(seconds: f64, scale: f64, bottom: f64) -> Group {
 
 /// Draws one case, from its own upper left corner on.
 fn strip(row: &Row, scale: f64) -> Group {
-    let most = row.timeline.iter().map(total).max().unwrap_or(0).max(1);
+    let most = row.timeline.iter().map(Tally::total).max().unwrap_or(0).max(1);
     let lift = HEIGHT / f64_of(most);
     let floor = CAPTION + HEIGHT;
-    let count = |tally: &Tally, old: bool| -> u64 {
-        let versions = tally.answered.iter();
-        versions.filter(|(version, _)| (*version == "1") == old).map(|(_, count)| count).sum()
-    };
-    let old = row.timeline.iter().map(|tally| f64_of(count(tally, true)) * lift);
-    let both = row.timeline.iter().map(|tally| f64_of(total(tally) - tally.failed) * lift);
+    let first = |tally: &Tally| tally.answered.get(FIRST).copied().unwrap_or(0);
+    let old = row.timeline.iter().map(|tally| f64_of(first(tally)) * lift);
+    let both = row.timeline.iter().map(|tally| f64_of(tally.answers()) * lift);
     let took = Duration::from_millis(row.total_ms).as_secs_f64() * scale;
     let (sent, failed) = (row.requests.sent, row.requests.failed);
     let colour = if failed == 0 { SERVED } else { FAILED };
@@ -133,10 +133,6 @@ fn area(heights: impl Iterator<Item = f64>, scale: f64, floor: f64) -> Path {
         data = data.vertical_line_to(round(floor - height)).horizontal_line_to(right);
     }
     Path::new().set("d", data.vertical_line_to(floor).close())
-}
-
-fn total(tally: &Tally) -> u64 {
-    tally.answered.values().sum::<u64>() + tally.failed
 }
 
 fn line(x: f64, from: f64, to: f64) -> Line {

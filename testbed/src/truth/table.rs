@@ -66,7 +66,7 @@ impl Row {
     /// A case of a second and a half, for tests.
     #[cfg(test)]
     pub(super) fn example(timeline: Vec<Tally>) -> Self {
-        let sent = timeline.iter().map(|tally| tally.answered.values().sum::<u64>() + tally.failed);
+        let sent = timeline.iter().map(Tally::total);
         let failed = timeline.iter().map(|tally| tally.failed).sum();
         let took = Duration::from_millis(1_200);
         let case = &super::CASES[0];
@@ -100,9 +100,7 @@ impl fmt::Display for Table<'_> {
             let took = rounds.iter().map(|row| row.total_ms).max().unwrap_or(0);
             let seconds = Duration::from_millis(took).as_secs_f64();
             let slowest = rounds.iter().map(|row| row.slowest_ms).max().unwrap_or(0);
-            let sent: u64 = rounds.iter().map(|row| row.requests.sent).sum();
-            let failed: u64 = rounds.iter().map(|row| row.requests.failed).sum();
-            let causes = sums(rounds.iter().map(|row| &row.requests.causes));
+            let Totals { sent, failed, causes, .. } = requests(rounds.iter().copied());
             let most = rounds.iter().map(|row| &row.api_requests);
             let most = most.max_by_key(|requests| requests.values().sum::<u64>());
             let total = most.map_or(0, |requests| requests.values().sum());
@@ -114,11 +112,7 @@ impl fmt::Display for Table<'_> {
                 most.map(list).unwrap_or_default(),
             )?;
         }
-        let promised = || self.0.iter().filter(|row| row.must_serve);
-        let (sent, failed): (u64, u64) = (
-            promised().map(|row| row.requests.sent).sum(),
-            promised().map(|row| row.requests.failed).sum(),
-        );
+        let Totals { sent, failed, .. } = requests(self.0.iter().filter(|row| row.must_serve));
         write!(f, "\nrequests in the cases of zdd with zdd-shutdown: {sent} sent, {failed} failed")
     }
 }
@@ -135,14 +129,8 @@ pub(super) fn by_case(rows: &[Row]) -> Vec<Vec<&Row>> {
     cases
 }
 
-fn sums<'a, K: Ord + Copy + 'a>(
-    counts: impl Iterator<Item = &'a BTreeMap<K, u64>>,
-) -> BTreeMap<K, u64> {
-    let mut all = BTreeMap::new();
-    for (key, count) in counts.flatten() {
-        *all.entry(*key).or_default() += count;
-    }
-    all
+fn requests<'a>(rows: impl Iterator<Item = &'a Row>) -> Totals {
+    rows.map(|row| &row.requests).sum()
 }
 
 fn list<K: fmt::Display>(counts: &BTreeMap<K, u64>) -> String {

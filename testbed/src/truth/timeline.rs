@@ -23,6 +23,18 @@ pub(super) struct Tally {
     pub(super) failed: u64,
 }
 
+impl Tally {
+    /// Returns how many requests were answered.
+    pub(super) fn answers(&self) -> u64 {
+        self.answered.values().sum()
+    }
+
+    /// Returns how many requests were due.
+    pub(super) fn total(&self) -> u64 {
+        self.answers() + self.failed
+    }
+}
+
 /// Counts the outcomes of loads from its start on.
 #[derive(Clone, Debug)]
 pub(super) struct Timeline {
