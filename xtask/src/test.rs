@@ -1,6 +1,8 @@
 //! `cargo xtask test`: everything that a change has to pass, in the order in which builds are reused.
 
+mod call;
 mod cluster;
+mod counts;
 mod machine;
 mod stage;
 mod stages;

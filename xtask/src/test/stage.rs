@@ -1,8 +1,6 @@
-//! One stage: the commands it runs, and how it ended.
+//! One stage: what it needs of a machine, and how it ended.
 
 use std::fmt;
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -10,9 +8,10 @@ use serde::Serialize;
 use tokio::time::Instant;
 use zdd_testbed::Testbed;
 
-use crate::test::cluster::{self, Cluster};
+use crate::test::call::Call;
+use crate::test::cluster::Cluster;
+use crate::test::counts::Counts;
 use crate::test::machine::{Machine, Missing, Part};
-use crate::workspace;
 
 /// Commands that stand or fall together.
 #[derive(Clone, Debug)]
@@ -54,12 +53,21 @@ pub(super) enum Tests {
     None,
 }
 
-/// A call of cargo or of another program.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Call {
-    program: Option<&'static str>,
-    args: Vec<String>,
-    env: Vec<(&'static str, String)>,
+/// Variables of the environment.
+type Env = Vec<(&'static str, String)>;
+
+impl Wants {
+    /// What tests are told: nothing where a part is missing.
+    fn env(&self, machine: &Machine) -> Env {
+        if !machine.lacks(self.parts).is_empty() {
+            return Env::new();
+        }
+        let mut env = vec![(self.require, "1".to_owned())];
+        let place = self.place.filter(|place| std::env::var_os(place).is_none());
+        let program = self.parts.first().and_then(|part| machine.find(part));
+        env.extend(place.zip(program.map(|program| program.display().to_string())));
+        env
+    }
 }
 
 /// How a stage ended.
@@ -93,31 +101,6 @@ pub(super) enum End {
     NotRun,
     /// All is well.
     Passed,
-}
-
-/// Numbers of tests.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
-pub(super) struct Counts {
-    pub(super) passed: u64,
-    pub(super) failed: u64,
-    pub(super) ignored: u64,
-}
-
-/// Variables of the environment.
-type Env = Vec<(&'static str, String)>;
-
-impl Wants {
-    /// What tests are told: nothing where a part is missing.
-    fn env(&self, machine: &Machine) -> Env {
-        if !machine.lacks(self.parts).is_empty() {
-            return Env::new();
-        }
-        let mut env = vec![(self.require, "1".to_owned())];
-        let place = self.place.filter(|place| std::env::var_os(place).is_none());
-        let program = self.parts.first().and_then(|part| machine.find(part));
-        env.extend(place.zip(program.map(|program| program.display().to_string())));
-        env
-    }
 }
 
 impl Stage {
@@ -159,9 +142,9 @@ impl Stage {
         tests: &mut Counts,
     ) -> anyhow::Result<()> {
         for call in &self.calls {
-            let mut call = call.clone();
-            call.env.extend(env.iter().cloned());
-            call.run(testbed, tests)?;
+            let told =
+                |call: Call, (name, value): &(&'static str, String)| call.env(name, value.clone());
+            env.iter().fold(call.clone(), told).run(testbed, tests)?;
         }
         if self.tests == Tests::Counted && tests.passed + tests.failed == 0 {
             bail!("not a single test was run");
@@ -178,103 +161,6 @@ impl fmt::Display for Stage {
             write!(f, " (needs {})", part.program)?;
         }
         self.calls.iter().try_for_each(|call| write!(f, "\n    {call}"))
-    }
-}
-
-impl Call {
-    /// Calls cargo with arguments that are separated by spaces.
-    pub(super) fn cargo(args: &str) -> Self {
-        Self { args: args.split_whitespace().map(str::to_owned).collect(), ..Self::default() }
-    }
-
-    /// Calls another program.
-    pub(super) fn program(program: &'static str, args: &str) -> Self {
-        Self { program: Some(program), ..Self::cargo(args) }
-    }
-
-    /// Returns the call that only builds what this one runs, if it runs tests.
-    fn build(&self) -> Option<Self> {
-        let end = self.args.iter().position(|arg| arg == "--").unwrap_or(self.args.len());
-        let mut build = Self { args: self.args[..end].to_vec(), ..self.clone() };
-        build.args.push("--no-run".to_owned());
-        (self.program.is_none() && self.args.first()? == "test").then_some(build)
-    }
-
-    /// Sets a variable of the environment.
-    pub(super) fn env(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.env.push((name, value.into()));
-        self
-    }
-
-    /// Runs it; passes its output on and adds the tests up that it reports.
-    fn run(&self, testbed: Option<&Testbed>, tests: &mut Counts) -> anyhow::Result<()> {
-        let program = self.program.map_or_else(workspace::cargo, Into::into);
-        let mut command = match testbed {
-            Some(testbed) => cluster::command(testbed, program.as_os_str())?,
-            None => Command::new(program),
-        };
-        command.args(&self.args).current_dir(workspace::root()).stdin(Stdio::null());
-        command.stdout(Stdio::piped());
-        // What cargo told this program about itself would make build scripts run again.
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-                command.env_remove(&name);
-            }
-        }
-        command.envs(self.env.iter().map(|(name, value)| (name, value)));
-        let mut child = command.spawn().with_context(|| format!("failed to start {self}"))?;
-        if let Some(output) = child.stdout.take() {
-            for line in BufReader::new(output).split(b'\n') {
-                let line = line?;
-                let line = String::from_utf8_lossy(&line);
-                println!("{line}");
-                tests.add(&line);
-            }
-        }
-        let status = child.wait().with_context(|| format!("failed to wait for {self}"))?;
-        if !status.success() {
-            bail!("{self} ended with {status}");
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Call {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, value) in &self.env {
-            write!(f, "{name}='{value}' ")?;
-        }
-        write!(f, "{} {}", self.program.unwrap_or("cargo"), self.args.join(" "))
-    }
-}
-
-impl Counts {
-    /// Adds the numbers of a closing line of the test harness up; leaves other lines alone.
-    fn add(&mut self, line: &str) {
-        let Some(rest) = line.strip_prefix("test result: ") else { return };
-        for part in rest.split([';', '.']) {
-            let mut words = part.split_whitespace();
-            let (number, what) =
-                (words.next().and_then(|word| word.parse::<u64>().ok()), words.next());
-            match (number, what) {
-                (Some(number), Some("passed")) => self.passed += number,
-                (Some(number), Some("failed")) => self.failed += number,
-                (Some(number), Some("ignored")) => self.ignored += number,
-                _ => {}
-            }
-        }
-    }
-
-    /// Adds other numbers.
-    pub(super) fn join(&mut self, other: Self) {
-        self.passed += other.passed;
-        self.failed += other.failed;
-        self.ignored += other.ignored;
-    }
-
-    fn is_empty(&self) -> bool {
-        *self == Self::default()
     }
 }
 
@@ -319,7 +205,7 @@ fn milliseconds<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use super::{Call, Cluster, Counts, End, Stage, Tests, Wants};
+    use super::{Call, Cluster, End, Stage, Tests, Wants};
     use crate::test::machine::{MDBOOK, Machine, Part, REDIS};
 
     fn stage(calls: Vec<Call>) -> Stage {
@@ -376,13 +262,6 @@ mod tests {
     }
 
     #[test]
-    fn tests_can_be_built_without_being_run() {
-        let build = Call::cargo("test -p a real:: -- --ignored").env("A", "1").build();
-        assert_eq!(build.unwrap().to_string(), "A='1' cargo test -p a real:: --no-run");
-        assert!(Call::cargo("clippy -p a").build().is_none());
-    }
-
-    #[test]
     fn tests_are_told_where_a_part_is_and_that_it_must_be_there() {
         const SHELL: &[Part] = &[Part { program: "sh", install: "" }];
         let wants = Wants { parts: SHELL, require: "ZDD_MUST", place: Some("ZDD_PLACE_OF_SH") };
@@ -390,15 +269,5 @@ mod tests {
         assert_eq!(env[0], ("ZDD_MUST", "1".to_owned()));
         assert!(env[1].1.ends_with("/sh"), "{env:?}");
         assert!(wants.env(&Machine::bare()).is_empty());
-    }
-
-    #[test]
-    fn closing_lines_are_added_up() {
-        let mut counts = Counts::default();
-        counts.add("test result: ok. 12 passed; 0 failed; 3 ignored; 0 measured; 1 filtered out; finished in 0.02s");
-        counts
-            .add("test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out");
-        counts.add("test a_fact ... ok");
-        assert_eq!(counts, Counts { passed: 13, failed: 2, ignored: 3 });
     }
 }

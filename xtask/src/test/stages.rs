@@ -4,9 +4,10 @@ use anyhow::bail;
 
 use zdd_testbed::Level;
 
+use crate::test::call::Call;
 use crate::test::cluster::Cluster;
 use crate::test::machine::{CARGO_DENY, KUBECTL, MDBOOK, POSTGRESQL, REDIS};
-use crate::test::stage::{Call, Stage, Tests, Wants};
+use crate::test::stage::{Stage, Tests, Wants};
 
 /// What some of the tests need of a machine.
 const WANTED_BY_TESTS: &[Wants] = &[

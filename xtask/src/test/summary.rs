@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use crate::test::stage::{Counts, Ended};
+use crate::test::counts::Counts;
+use crate::test::stage::Ended;
 
 /// All stages, and whether they are good enough.
 #[derive(Debug)]
@@ -69,8 +70,9 @@ mod tests {
     use std::time::Duration;
 
     use super::Summary;
+    use crate::test::counts::Counts;
     use crate::test::machine::Missing;
-    use crate::test::stage::{Counts, End, Ended};
+    use crate::test::stage::{End, Ended};
 
     fn ended(end: End, passed: u64) -> Ended {
         let tests = Counts { passed, ..Counts::default() };
