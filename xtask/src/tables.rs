@@ -8,7 +8,7 @@ mod messages;
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, ensure};
 
@@ -52,27 +52,31 @@ struct Module {
 }
 
 impl Module {
-    /// Looks for it where Go keeps what it has downloaded.
+    /// Has Go find it, and download it where only what was built from it is left.
     fn find(name: &str) -> anyhow::Result<Self> {
         let output = Command::new("go")
-            .args(["list", "-mod=readonly", "-m", "-f"])
-            .arg("{{with .Replace}}{{.Dir}} {{.Version}}{{else}}{{.Dir}} {{.Version}}{{end}}")
-            .arg(name)
+            .args(["mod", "download", "-json", name])
             .current_dir(root().join("testbed/kubernetes"))
             .env("GOTOOLCHAIN", "local")
+            .stderr(Stdio::inherit())
             .output()
             .context("failed to run go: it knows where the modules of the testbed are")?;
+        let found: Download = serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("go says nothing of the module {name}"))?;
         ensure!(
             output.status.success(),
-            "go does not know the module {name}: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
+            "go does not have the module {name}: {}",
+            found.error.unwrap_or_default()
         );
-        let text = String::from_utf8(output.stdout)?;
-        let (folder, version) = text.trim().rsplit_once(' ').unwrap_or_default();
-        ensure!(
-            !folder.is_empty(),
-            "the module {name} is not downloaded; `cargo xtask testbed build` does it"
-        );
-        Ok(Self { folder: folder.into(), version: version.to_owned() })
+        Ok(Self { folder: found.dir, version: found.version })
     }
+}
+
+/// What `go mod download` says.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Download {
+    dir: PathBuf,
+    version: String,
+    error: Option<String>,
 }
