@@ -22,8 +22,8 @@ mod words;
 
 pub use error::StoreError;
 use rules::{
-    counts_generation, drop_empty, finalizers_for, finalizers_of, grace, has_generation, is_held,
-    is_held_in_spec, is_slice,
+    check, counts_generation, drop_empty, finalizers_for, finalizers_of, grace, has_generation,
+    is_held, is_held_in_spec, is_slice, keep,
 };
 pub use words::{Change, Deletion, Entry, Part, Place, Propagation};
 
@@ -365,42 +365,4 @@ impl Store {
 
 fn place(object: &Value) -> Place {
     (object.namespace().to_owned(), object.name().to_owned())
-}
-
-fn check(
-    collection: &Collection,
-    old: &Value,
-    uid: Option<&str>,
-    revision: Option<u64>,
-) -> Result<(), StoreError> {
-    if let Some(wanted) = uid
-        && wanted != old.uid()
-    {
-        return Err(StoreError::UidMismatch {
-            collection: collection.clone(),
-            namespace: old.namespace().to_owned(),
-            name: old.name().to_owned(),
-            wanted: wanted.to_owned(),
-            found: old.uid().to_owned(),
-        });
-    }
-    if revision.is_some_and(|seen| seen != old.revision()) {
-        return Err(StoreError::Conflict {
-            collection: collection.clone(),
-            name: old.name().to_owned(),
-        });
-    }
-    Ok(())
-}
-
-/// Copies a key from the old object, or removes it where the old one has none.
-fn keep(object: &mut Value, old: &Value, key: &str) {
-    match old.get(key) {
-        Some(value) => object[key] = value.clone(),
-        None => {
-            if let Some(map) = object.as_object_mut() {
-                map.remove(key);
-            }
-        }
-    }
 }

@@ -108,7 +108,7 @@ impl Resource {
             categories: Vec::new(),
             subresources: &[],
             scope,
-            collection: Collection::EVENTS,
+            collection: group_resource.clone(),
             group_resource,
             rules: Rules {
                 guarded_put: false,

@@ -1,8 +1,9 @@
-//! What kinds of objects have of their own: generations, what keeps a deleted one, how long.
+//! The rules of writes: generations, what keeps a deleted object and how long, what a writer may
+//! have seen.
 
 use serde_json::Value;
 
-use super::{Deletion, Propagation};
+use super::{Deletion, Propagation, StoreError};
 use crate::collection::Collection;
 use crate::object::Object;
 
@@ -87,4 +88,43 @@ pub(super) fn grace(collection: &Collection, pod: &Value, deletion: &Deletion) -
     }
     let own = pod.int("/spec/terminationGracePeriodSeconds").unwrap_or(30);
     deletion.grace_seconds.unwrap_or(own).max(0)
+}
+
+/// Refuses a write for an object that is not the one, or not as old, as the writer says.
+pub(super) fn check(
+    collection: &Collection,
+    old: &Value,
+    uid: Option<&str>,
+    revision: Option<u64>,
+) -> Result<(), StoreError> {
+    if let Some(wanted) = uid
+        && wanted != old.uid()
+    {
+        return Err(StoreError::UidMismatch {
+            collection: collection.clone(),
+            namespace: old.namespace().to_owned(),
+            name: old.name().to_owned(),
+            wanted: wanted.to_owned(),
+            found: old.uid().to_owned(),
+        });
+    }
+    if revision.is_some_and(|seen| seen != old.revision()) {
+        return Err(StoreError::Conflict {
+            collection: collection.clone(),
+            name: old.name().to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Copies a key from the old object, or removes it where the old one has none.
+pub(super) fn keep(object: &mut Value, old: &Value, key: &str) {
+    match old.get(key) {
+        Some(value) => object[key] = value.clone(),
+        None => {
+            if let Some(map) = object.as_object_mut() {
+                map.remove(key);
+            }
+        }
+    }
 }

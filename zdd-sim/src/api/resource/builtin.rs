@@ -35,8 +35,7 @@ fn row(
         Cow::Owned(format!("{plural}.{group}"))
     };
     let collection = Collection::new(name);
-    let mut resource = Resource::builtin(collection.clone(), api, names, Scope::Namespaced);
-    resource.collection = collection;
+    let mut resource = Resource::builtin(collection, api, names, Scope::Namespaced);
     resource.categories = categories(resource.collection.as_str());
     resource.short_names = short_names.iter().copied().map(Cow::Borrowed).collect();
     resource.subresources = subresources;
