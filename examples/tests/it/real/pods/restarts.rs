@@ -102,6 +102,7 @@ async fn a_restart_by_the_liveness_probe_moves_traffic_by_readiness_and_fails_no
     // It was asked to end and did, in order: nobody had to kill it.
     let ended = &sick(&pods)["lastState"]["terminated"];
     assert_eq!((&ended["exitCode"], &ended["reason"]), (&json!(0), &json!("Completed")), "{ended}");
+    // What is sent to the container that serves again counts too.
     tokio::time::sleep(Duration::from_secs(2)).await;
     for load in loads {
         let report = load.stop().await;
