@@ -39,6 +39,14 @@ fn ask_once(victim: &Victim, target: &str) -> TcpStream {
     io
 }
 
+/// Starts one that has answered: that proves that it serves, since it can listen a moment earlier,
+/// and what has not served yet has no traffic to wait for.
+fn serving(env: &[(&str, &str)]) -> Victim {
+    let victim = Victim::start("serve", env);
+    assert!(answer(ask_once(&victim, "/sleep/0")).ends_with("slept"));
+    victim
+}
+
 /// Blocks all worker threads, of which there are so many.
 fn block(victim: &mut Victim, workers: usize) -> Vec<TcpStream> {
     let mut blocked = Vec::new();
@@ -76,23 +84,17 @@ fn a_program_that_is_done_exits_without_a_signal() {
 
 #[test]
 fn an_idle_server_exits_at_once() {
-    let end = Victim::start("serve", &[DEADLINE]).end_by("TERM");
+    let end = serving(&[DEADLINE]).end_by("TERM");
     assert_clean(&end);
     assert!(end.took < ms(500), "{end:?}");
 }
 
 #[test]
 fn sigint_skips_the_lame_duck_that_sigterm_keeps() {
-    // An answer proves that it serves: what has not served yet has no traffic to wait for.
-    let serving = || {
-        let victim = Victim::start("serve", &POD);
-        assert!(answer(ask_once(&victim, "/sleep/0")).ends_with("slept"));
-        victim
-    };
-    let interrupted = serving().end_by("INT");
+    let interrupted = serving(&POD).end_by("INT");
     assert_clean(&interrupted);
     assert!(!interrupted.stdout.contains("lame duck"), "{interrupted:?}");
-    let terminated = serving().end_by("TERM");
+    let terminated = serving(&POD).end_by("TERM");
     assert_clean(&terminated);
     assert!(terminated.took >= ms(500) && terminated.took < ms(1_500), "{terminated:?}");
     assert!(terminated.stdout.contains("lame duck"), "{terminated:?}");
@@ -224,7 +226,7 @@ fn the_pre_stop_sleep_is_taken_off_the_lame_duck() {
         ("ZDD_PRE_STOP", "5s"),
         ("ZDD_TERMINATION_GRACE", "40s"),
     ];
-    let end = Victim::start("serve", &env).end_by("TERM");
+    let end = serving(&env).end_by("TERM");
     assert_clean(&end);
     assert!(end.took >= ms(1_000) && end.took < ms(3_000), "only the quiet time: {end:?}");
 }
