@@ -56,6 +56,8 @@ causes! {
     /// The server answered with a status of the 500s.
     #[serde(rename = "http-5xx")]
     Http5xx = "http-5xx",
+    /// The server ended a gRPC call with another status than OK.
+    GrpcStatus = "grpc-status",
     /// What the server sent is not HTTP.
     Malformed = "malformed",
     /// The server refused an HTTP/2 stream, by GOAWAY or REFUSED_STREAM, that the client was allowed to open.

@@ -4,12 +4,14 @@
 //! stream is opened on that connection and the next request opens a new one.
 //! A stream that the client was allowed to open and that the server refuses all
 //! the same is a failure, although RFC 9113 would let a client send it again.
+//!
+//! A response of the type `application/grpc` is ok only if its `grpc-status` is.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use h2::{Reason, client};
-use http::Request;
+use http::{HeaderMap, Request, header::CONTENT_TYPE};
 use tokio::sync::Mutex;
 
 use crate::{
@@ -137,10 +139,29 @@ async fn send(live: &Live, load: &Load) -> Result<Response, Ended> {
             .release_capacity(data.len())
             .map_err(|error| Ended::Sent(classify(&error, received)))?;
     }
-    body.trailers().await.map_err(|error| Ended::Sent(classify(&error, received)))?;
+    let trailers =
+        body.trailers().await.map_err(|error| Ended::Sent(classify(&error, received)))?;
+    grpc_status(&head.headers, trailers.as_ref()).map_err(Ended::Sent)?;
     let label = load.label_header.as_ref().and_then(|name| head.headers.get(name.as_str()));
     let label = label.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     Ok(Response { status: head.status.as_u16(), label, keep: true })
+}
+
+/// Checks the status of a gRPC call, which is not that of HTTP.
+fn grpc_status(head: &HeaderMap, trailers: Option<&HeaderMap>) -> Result<(), Failure> {
+    let kind = head.get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
+    if !kind.starts_with(b"application/grpc") {
+        return Ok(());
+    }
+    // A call that fails at once has its status in the only head there is.
+    let status = |headers: &HeaderMap| {
+        Some(String::from_utf8_lossy(headers.get("grpc-status")?.as_bytes()).into_owned())
+    };
+    match trailers.and_then(status).or_else(|| status(head)) {
+        Some(status) if status == "0" => Ok(()),
+        Some(status) => Err(Failure::new(Cause::GrpcStatus, format!("grpc-status {status}"))),
+        None => Err(Failure::new(Cause::Malformed, "no grpc-status")),
+    }
 }
 
 fn classify(error: &h2::Error, received: usize) -> Failure {

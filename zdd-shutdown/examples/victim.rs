@@ -5,12 +5,12 @@
 //! curl http://127.0.0.1:8080/ & kill -TERM $(pidof victim)
 //! ```
 //!
-//! It prints `listening <address>`, `began <path>` for each request, `phase
+//! Beside HTTP it answers gRPC health checks. It prints `listening <address>`, `began <path>` for each request, `phase
 //! <phase>` for each phase, then, at its end, `handled <requests>` and the
 //! report. `PORT` sets its port, unless systemd has opened one,
 //! `RUNTIME=current_thread` its runtime; the shutdown is set by the `ZDD_…` variables.
 
-#![expect(clippy::print_stdout, reason = "an example talks to its user")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "an example talks to its user")]
 
 use std::{
     sync::{
@@ -27,6 +27,7 @@ use axum::{
     routing::{get, post},
 };
 use tokio::sync::Notify;
+use tonic::service::Routes;
 use zdd_shutdown::{Backlog, Listener, Reason, Report, SecondSignal, Server, Shutdown, Stage};
 
 type Error = Box<dyn std::error::Error>;
@@ -41,6 +42,9 @@ fn main() -> Result<(), Error> {
         _ => builder,
     }
     .install()?;
+    for warning in shutdown.warnings() {
+        eprintln!("warning: {warning}");
+    }
 
     let mut runtime = match std::env::var("RUNTIME").as_deref() {
         Ok("current_thread") => tokio::runtime::Builder::new_current_thread(),
@@ -111,6 +115,8 @@ async fn serve(shutdown: Shutdown, lease: Arc<Notify>) -> Result<Report, Error> 
                 "lost"
             }),
         );
+    let (_, health) = shutdown.grpc_health();
+    let app = app.merge(Routes::new(health).into_axum_router());
 
     let (listener, backlog) = listen().await?;
     #[cfg(unix)]

@@ -132,6 +132,12 @@ impl Conn {
         self.in_flight.fetch_sub(1, Relaxed);
     }
 
+    /// Returns whether an HTTP/1 request has begun to come in and its head is not complete.
+    pub(crate) fn has_partial_head(&self) -> bool {
+        self.in_flight.load(Relaxed) == 0
+            && self.read.load(Relaxed) != self.read_at_end.load(Relaxed)
+    }
+
     /// Counts the connection as traffic that has not moved away; once.
     pub(crate) fn arrive(&self) {
         if !self.arrived.swap(true, Relaxed) {

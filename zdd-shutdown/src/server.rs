@@ -33,7 +33,7 @@ use crate::{
     shared::Shared,
 };
 
-/// How long a client may take to say a first byte while the process serves.
+/// How long a client may take to say what it wants while the process serves.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Serves HTTP/1 and HTTP/2 on a listener, with the defaults of [`Server`].
@@ -70,8 +70,9 @@ impl Server {
     /// Returns a server with hyper's defaults.
     pub fn new(shutdown: &ShutdownHandle) -> Self {
         let mut http1 = http1::Builder::new();
-        // hyper limits the time of request heads only if it has a timer.
-        http1.timer(TokioTimer::new());
+        // hyper's own limit would close connections that are idle, unannounced; the driver has one
+        // that does not. The timer is for those who set hyper's all the same.
+        http1.timer(TokioTimer::new()).header_read_timeout(None);
         let protocols =
             Protocols { http1, http2: Arc::new(|_| {}), patience: PATIENCE, connect_info: None };
         Self {
@@ -98,9 +99,12 @@ impl Server {
         self
     }
 
-    /// Sets how long a client may take to send its first bytes while the
-    /// process serves; 30 s unless set. Zero leaves time only for bytes that are
-    /// there already.
+    /// Sets how long a client may take to send its first bytes, and each
+    /// HTTP/1 request head that it has begun, while the process serves; 30 s
+    /// unless set. Zero leaves time only for bytes that are there already.
+    ///
+    /// Between two requests a connection may be idle for as long as its client
+    /// likes: if the server closed it, a request could be on its way.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.protocols.patience = patience;
         self

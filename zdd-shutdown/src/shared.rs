@@ -121,14 +121,14 @@ impl Shared {
 
     /// Publishes a phase. Only the coordinator thread calls this.
     ///
-    /// The cell comes first: what a woken waiter reads must not be older than
-    /// what woke it.
+    /// The cell comes first and the waiters last: what a woken waiter reads must
+    /// not be older than what woke it.
     pub(crate) fn enter_phase(&self, phase: Phase) {
         self.books.signpost.set_phase(phase);
         lock(&self.timeline).push((phase, Instant::now()));
-        self.watch.send_replace(phase);
         #[cfg(feature = "tokio-util")]
         self.tokens.reach(phase);
+        self.watch.send_replace(phase);
     }
 
     pub(crate) fn timeline(&self) -> Vec<(Phase, Instant)> {

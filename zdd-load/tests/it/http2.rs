@@ -55,6 +55,39 @@ async fn a_two_step_goaway_moves_streams_and_loses_none() {
     assert_eq!(report.connections.opened, report.connections.told_to_close + 1, "{report:?}");
 }
 
+/// Ends a call with a status in its trailers, or with none.
+fn end_call(mut respond: server::SendResponse<Bytes>, status: Option<&'static str>) {
+    let head = Response::builder().header("content-type", "application/grpc").body(()).unwrap();
+    let mut body = respond.send_response(head, false).unwrap();
+    match status.map(http::HeaderValue::from_static) {
+        Some(status) => {
+            body.send_data(Bytes::from_static(&[0; 5]), false).unwrap();
+            let trailers = [(http::HeaderName::from_static("grpc-status"), status)];
+            body.send_trailers(trailers.into_iter().collect()).unwrap();
+        }
+        None => body.send_data(Bytes::from_static(&[0; 5]), true).unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_ok_only_if_its_grpc_status_is() {
+    for (status, cause) in
+        [(Some("0"), None), (Some("14"), Some(Cause::GrpcStatus)), (None, Some(Cause::Malformed))]
+    {
+        let server = server(move |stream: TcpStream| async move {
+            let mut connection = server::handshake(stream).await.unwrap();
+            while let Some(Ok((_, respond))) = connection.accept().await {
+                end_call(respond, status);
+            }
+        });
+        let server = server.await;
+        let report = report(http2(&server).total(5)).await;
+        let failed = cause.map_or(0, |cause| report.causes[&cause]);
+        assert_eq!((report.ok, report.failed), (5 - failed, failed), "{report}");
+        assert_eq!(failed > 0, cause.is_some(), "{report}");
+    }
+}
+
 #[tokio::test]
 async fn a_reset_stream_and_a_refused_stream_are_told_apart() {
     for (reason, cause) in [

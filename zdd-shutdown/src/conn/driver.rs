@@ -1,9 +1,11 @@
 //! Drives one connection from its first byte to its last.
 
 use std::{
+    future::poll_fn,
     net::SocketAddr,
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
+    task::Poll,
     time::Duration,
 };
 
@@ -14,7 +16,7 @@ use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tower_service::Service;
 
@@ -45,7 +47,8 @@ pub(crate) type Http2Setup = Arc<dyn Fn(&mut http2::Builder<StreamTasks>) + Send
 pub(crate) struct Protocols {
     pub(crate) http1: http1::Builder,
     pub(crate) http2: Http2Setup,
-    /// How long a client may take for a first byte or a handshake while the process serves.
+    /// How long a client may take for a first byte, a handshake or a request head while the
+    /// process serves.
     pub(crate) patience: Duration,
     /// Tells handlers who the peer is.
     pub(crate) connect_info: Option<fn(&mut http::Extensions, SocketAddr)>,
@@ -87,7 +90,9 @@ pub(crate) async fn drive<I, S, B>(
         Protocol::Http1 => {
             let io = TokioIo::new(io);
             let connection = protocols.http1.serve_connection(io, service).with_upgrades();
-            run(&link, connection, |connection| connection.graceful_shutdown(), protocol).await
+            let slow = slow_head(&conn, protocols.patience);
+            run(&link, connection, |connection| connection.graceful_shutdown(), slow, protocol)
+                .await
         }
         Protocol::Http2 => {
             let streams = StreamTasks::new(Arc::clone(&conn));
@@ -96,8 +101,15 @@ pub(crate) async fn drive<I, S, B>(
             (protocols.http2)(&mut builder);
             let io = HeldPong::new(io, conn.shared.settings.limits.pong_cap);
             let connection = builder.serve_connection(TokioIo::new(io), service);
-            let end =
-                run(&link, connection, |connection| connection.graceful_shutdown(), protocol).await;
+            let never = std::future::pending();
+            let end = run(
+                &link,
+                connection,
+                |connection| connection.graceful_shutdown(),
+                never,
+                protocol,
+            )
+            .await;
             streams.abort_all();
             end
         }
@@ -151,13 +163,34 @@ pub(crate) async fn grace_over(conn: &Conn, read: u64) {
     }
 }
 
-/// Runs hyper: undisturbed while the process serves, watched while it drains.
+/// Ends when the head of an HTTP/1 request has taken longer than `patience`.
+///
+/// Here and not by hyper's own timeout, which counts the time between two requests as well: it
+/// would close an idle connection unannounced, and a request could be on its way. Polled after the
+/// connection, in the same task; no request whose head comes in one piece costs a timer.
+async fn slow_head(conn: &Conn, patience: Duration) {
+    let mut limit = std::pin::pin!(None);
+    poll_fn(|cx| {
+        if !conn.has_partial_head() {
+            limit.set(None);
+            return Poll::Pending;
+        }
+        if limit.is_none() {
+            limit.set(Some(sleep(patience)));
+        }
+        limit.as_mut().as_pin_mut().map_or(Poll::Pending, |limit| limit.poll(cx))
+    })
+    .await;
+}
+
+/// Runs hyper: watched while the process drains, and disturbed before only when `slow` ends.
 ///
 /// A connection that fails has ended as well: its client is gone.
 async fn run<C>(
     link: &Link,
     connection: C,
     shut_down: impl Fn(Pin<&mut C>),
+    slow: impl Future<Output = ()>,
     protocol: Protocol,
 ) -> End
 where
@@ -168,6 +201,10 @@ where
     tokio::select! {
         biased;
         _ = connection.as_mut() => return End::Done,
+        () = slow => {
+            tracing::debug!(connection = %link.conn, "request head too slow");
+            return End::Cut;
+        }
         () = shared.reached(Phase::Draining) => {}
     }
 
@@ -211,7 +248,7 @@ fn facts(conn: &Conn, protocol: Protocol) -> Facts {
         awaiting_body: conn.awaiting_body.load(Relaxed),
         responding: conn.responding.load(Relaxed),
         served: conn.served.load(Relaxed),
-        partial_head: protocol == Protocol::Http1 && read != conn.read_at_end.load(Relaxed),
+        partial_head: protocol == Protocol::Http1 && conn.has_partial_head(),
         read,
         written: conn.written.load(Relaxed),
         write_blocked: conn.write_blocked.load(Relaxed),

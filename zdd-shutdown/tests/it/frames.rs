@@ -11,6 +11,7 @@ pub(crate) const HEADERS: u8 = 1;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
 
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
@@ -87,6 +88,13 @@ impl Frames {
         self.send(HEADERS, END_HEADERS, stream, &block).await;
     }
 
+    /// Checks that this is the first GOAWAY, answers the PING behind it, and leaves the second for later.
+    pub(crate) async fn goes_away(&mut self, first: Frame) {
+        assert_eq!(first.last_stream(), (1 << 31) - 1);
+        let ping = self.next().await.unwrap();
+        self.pong(&ping).await;
+    }
+
     pub(crate) async fn pong(&mut self, ping: &Frame) {
         assert_eq!(ping.kind, PING, "{ping:?}");
         self.send(PING, ACK, 0, &ping.payload).await;
@@ -101,7 +109,7 @@ impl Frames {
             let payload = self.0.take(length as usize).await?;
             let stream = u32::from_be_bytes(head[5..9].try_into().unwrap());
             let frame = Frame { kind: head[3], flags: head[4], stream, payload };
-            if !(frame.kind == SETTINGS && frame.flags == ACK) && frame.kind != 8 {
+            if !(frame.kind == SETTINGS && frame.flags == ACK) && frame.kind != WINDOW_UPDATE {
                 return Ok(frame);
             }
         }
@@ -122,6 +130,13 @@ impl Frames {
             }
         }
     }
+}
+
+/// Reads GOAWAY and PING, answers, and reads the second GOAWAY.
+pub(crate) async fn two_goaways(client: &mut Frames) -> u32 {
+    let first = client.next().await.unwrap();
+    client.goes_away(first).await;
+    client.next().await.unwrap().last_stream()
 }
 
 /// Writes a header that is not indexed, by the prefix of its name.

@@ -15,7 +15,7 @@ use tokio::{
     task::JoinSet,
 };
 use tonic::{
-    Code, Request, Response, Status,
+    Code, Request, Response, Status, Streaming,
     service::Routes,
     transport::{Channel, Endpoint},
 };
@@ -61,6 +61,10 @@ impl Health for Probe {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Replies>, Status> {
         let handle = self.handle.clone();
+        if let Some(seen) = request.get_ref().service.strip_prefix("numbers behind ") {
+            let first = seen.parse::<i32>().unwrap() + 1;
+            return Ok(Response::new(numbers(first, handle)));
+        }
         let polite = request.get_ref().service == "polite";
         let first = HealthCheckResponse { status: ServingStatus::Serving.into() };
         let stream =
@@ -77,6 +81,25 @@ impl Health for Probe {
             });
         Ok(Response::new(Box::pin(stream)))
     }
+}
+
+/// Numbered messages until the process drains. Statuses carry the numbers: an enum of protobuf
+/// takes any.
+fn numbers(first: i32, handle: ShutdownHandle) -> Replies {
+    let stream = futures::stream::unfold(Some(first), move |next| {
+        let handle = handle.clone();
+        async move {
+            let number = next?;
+            tokio::select! {
+                biased;
+                () = handle.draining() => Some((Err(Status::unavailable("moving")), None)),
+                () = tokio::time::sleep(ms(1)) => {
+                    Some((Ok(HealthCheckResponse { status: number }), Some(number + 1)))
+                }
+            }
+        }
+    });
+    Box::pin(stream)
 }
 
 struct Fixture {
@@ -151,6 +174,48 @@ async fn a_polite_stream_ends_with_unavailable() {
     assert_eq!((status.code(), status.message()), (Code::Unavailable, "moving"));
     drop((stream, client));
     assert_eq!(fixture.finish().await.exit_code(), 0);
+}
+
+/// Adds what a stream brings to what was seen, up to a number of messages or its end.
+async fn follow(
+    stream: &mut Streaming<HealthCheckResponse>,
+    seen: &mut Vec<i32>,
+    most: usize,
+) -> Option<Status> {
+    for _ in 0..most {
+        match within(stream.message()).await {
+            Ok(message) => seen.push(message.unwrap().status),
+            Err(status) => return Some(status),
+        }
+    }
+    None
+}
+
+#[tokio::test]
+async fn a_client_goes_on_at_another_server_behind_the_last_message_that_it_got() {
+    let (old, new) = (probe().await, probe().await);
+    let mut seen = vec![0];
+    let mut client = HealthClient::new(old.channel.clone());
+    let mut stream = client.watch(ask("numbers behind 0")).await.unwrap().into_inner();
+    assert!(follow(&mut stream, &mut seen, 20).await.is_none());
+    old.shutdown.trigger(Signal::Interrupt);
+    let end = follow(&mut stream, &mut seen, usize::MAX).await.unwrap();
+    assert_eq!((end.code(), end.message()), (Code::Unavailable, "moving"));
+    drop((stream, client));
+    assert_eq!(old.finish().await.exit_code(), 0);
+
+    let mut client = HealthClient::new(new.channel.clone());
+    let behind = format!("numbers behind {}", seen.last().unwrap());
+    let mut stream = client.watch(ask(&behind)).await.unwrap().into_inner();
+    assert!(follow(&mut stream, &mut seen, 20).await.is_none());
+    // None lost, none twice.
+    assert!(
+        seen.len() > 40 && seen.iter().copied().eq(0..i32::try_from(seen.len()).unwrap()),
+        "{seen:?}"
+    );
+    drop((stream, client));
+    new.shutdown.trigger(Signal::Interrupt);
+    assert_eq!(new.finish().await.exit_code(), 0);
 }
 
 #[tokio::test]

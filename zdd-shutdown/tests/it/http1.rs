@@ -154,13 +154,14 @@ async fn an_early_answer_to_a_big_upload_is_not_destroyed_by_a_reset() {
 
 #[tokio::test]
 async fn a_fresh_connection_gets_its_grace() {
-    let site = Site::start(quick()).await;
+    // The default, which the short deadline of these tests allows.
+    let site = Site::start(quick().first_request_grace(ms(500))).await;
     let mut client = Client::connect(site.address).await;
     while site.handle.connections() == 0 {
         tokio::task::yield_now().await;
     }
     site.trigger();
-    tokio::time::sleep(ms(150)).await;
+    tokio::time::sleep(ms(200)).await;
     assert!(client.get("/").await.unwrap().closes());
     assert_eq!(site.finish().await.exit_code(), 0);
 }
@@ -262,17 +263,55 @@ async fn heads_that_trickle_are_cut_and_others_unharmed() {
     }
     site.trigger();
     let began = Instant::now();
-    // A byte every now and then, until the server has had enough.
+    // More often than once a second, since each byte looks like progress, until the server has had
+    // enough.
+    let mut first = None;
     while !slow.is_empty() && Instant::now() - began < ms(2_500) {
         slow.retain_mut(|client| client.io.try_write(b"x").is_ok());
+        if slow.len() < 100 {
+            first.get_or_insert(Instant::now() - began);
+        }
         tokio::time::sleep(ms(50)).await;
     }
     assert!(slow.is_empty(), "{} still open", slow.len());
     assert!(Instant::now() - began < ms(1_500));
+    assert!(first.unwrap() >= ms(300), "before their time: {first:?}");
     site.gate.add_permits(1);
     assert_eq!(holder.response().await.unwrap().status, 200);
     let report = site.finish().await;
     assert_eq!((report.connections.cut, report.exit_code()), (100, 0), "{report}");
+    assert!(report.took < report.deadline, "{report}");
+}
+
+/// The limit of a head is none for the time between two requests.
+#[tokio::test]
+async fn a_head_that_trickles_is_cut_while_the_process_serves_and_idle_connections_are_not() {
+    let site = Site::start_with(quick(), |server| server.patience(ms(300))).await;
+    let mut idle = Client::connect(site.address).await;
+    idle.get("/").await.unwrap();
+    let (mut first, mut second) =
+        (Client::connect(site.address).await, Client::connect(site.address).await);
+    second.get("/").await.unwrap();
+    let began = Instant::now();
+    for client in [&mut first, &mut second] {
+        client.send("GET / HTTP/1.1\r\nx-slow: ").await;
+    }
+    let mut trickling = vec![first, second];
+    while !trickling.is_empty() {
+        trickling.retain_mut(|client| {
+            let open = client.io.try_write(b"x").is_ok();
+            assert!(open || Instant::now() - began >= ms(300), "before its time");
+            open
+        });
+        tokio::time::sleep(ms(50)).await;
+        assert!(Instant::now() - began < ms(2_000), "{} still open", trickling.len());
+    }
+    // Four times as long, and it still serves.
+    tokio::time::sleep(ms(1_200)).await;
+    assert!(!idle.get("/").await.unwrap().closes());
+    drop(idle);
+    site.trigger();
+    assert_eq!(site.finish().await.exit_code(), 0);
 }
 
 #[tokio::test]
@@ -294,74 +333,6 @@ async fn an_upload_that_moves_is_finished_and_one_that_stalls_is_cut() {
     assert!(stalled.response().await.is_err());
     let report = site.finish().await;
     assert_eq!(report.connections.cut, 1, "{report}");
-}
-
-#[tokio::test]
-async fn events_end_properly_when_the_process_drains() {
-    for target in ["/events", "/ended"] {
-        let site = Site::start(quick()).await;
-        let mut client = Client::connect(site.address).await;
-        client.send(format!("GET {target} HTTP/1.1\r\nhost: test\r\n\r\n")).await;
-        client.head().await.unwrap();
-        assert_eq!(client.chunk().await.unwrap(), b"data: tick\n\n");
-        site.trigger();
-        // Up to the last chunk, which is empty.
-        while !client.chunk().await.unwrap().is_empty() {}
-        let report = site.finish().await;
-        assert_eq!((report.finished, report.exit_code()), (1, 0), "{target}: {report}");
-        assert!(report.took < ms(1_000), "{target}: {report}");
-    }
-}
-
-#[tokio::test]
-async fn events_that_ignore_the_drain_are_cut_in_time_for_the_hooks() {
-    let site = Site::start(quick()).await;
-    let mut client = Client::connect(site.address).await;
-    client.send("GET /endless HTTP/1.1\r\nhost: test\r\n\r\n").await;
-    client.head().await.unwrap();
-    site.trigger();
-    while client.chunk().await.is_ok_and(|chunk| !chunk.is_empty()) {}
-    let report = site.finish().await;
-    assert_eq!((report.abandoned, report.exit_code()), (1, 1), "{report}");
-    assert!(report.took < ms(3_000), "{report}");
-}
-
-async fn upgraded(site: &Site, manners: &str) -> Client {
-    let mut client = Client::connect(site.address).await;
-    let request = format!(
-        "GET /upgrade/{manners} HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: chat\r\n\r\n"
-    );
-    client.send(request).await;
-    let head = client.head().await.unwrap();
-    assert!(head.starts_with("http/1.1 101") && !head.contains("close"), "{head}");
-    client
-}
-
-#[tokio::test]
-async fn an_upgraded_connection_says_goodbye_and_is_waited_for() {
-    let site = Site::start(quick()).await;
-    let mut client = upgraded(&site, "polite").await;
-    site.trigger();
-    site.reaches(Phase::Closing).await;
-    assert_eq!(site.handle.connections(), 1);
-    site.gate.add_permits(1);
-    assert_eq!(client.take(3).await.unwrap(), b"bye");
-    client.closed().await.unwrap();
-    drop(client);
-    let report = site.finish().await;
-    assert_eq!((report.connections.closed, report.exit_code()), (1, 0), "{report}");
-}
-
-#[tokio::test]
-async fn an_upgraded_connection_that_ignores_everything_is_cut_and_named() {
-    let site = Site::start(quick()).await;
-    let mut client = upgraded(&site, "rude").await;
-    site.trigger();
-    client.closed().await.unwrap();
-    let report = site.finish().await;
-    assert!(report.leftovers[0].starts_with("upgraded connection 127.0.0.1"), "{report}");
-    assert_eq!(report.exit_code(), 1);
-    assert!(report.took < ms(3_000), "{report}");
 }
 
 #[tokio::test]

@@ -2,14 +2,12 @@
 
 use std::collections::HashSet;
 
-use tokio::time::Instant;
-use zdd_shutdown::Phase;
-
 use crate::{
-    frames::{DATA, Frames, GOAWAY, PING},
+    frames::{DATA, Frames, GOAWAY, PING, two_goaways},
     raw::{Client, within},
     site::{Site, ms, quick},
 };
+use tokio::time::Instant;
 
 /// Waits for a number of handlers to have begun.
 async fn in_flight(site: &Site, count: usize) {
@@ -19,14 +17,6 @@ async fn in_flight(site: &Site, count: usize) {
         }
     })
     .await;
-}
-
-/// Reads GOAWAY and PING, answers, and reads the second GOAWAY.
-async fn two_goaways(client: &mut Frames) -> u32 {
-    assert_eq!(client.next().await.unwrap().last_stream(), (1 << 31) - 1);
-    let ping = client.next().await.unwrap();
-    client.pong(&ping).await;
-    client.next().await.unwrap().last_stream()
 }
 
 #[tokio::test]
@@ -161,31 +151,6 @@ async fn a_preface_without_settings_is_dropped_after_the_cap() {
     let report = site.finish().await;
     assert!(report.took < ms(1_500), "{report}");
     assert_eq!(report.exit_code(), 0);
-}
-
-#[tokio::test]
-async fn a_web_socket_over_http2_is_waited_for() {
-    let change = |server: zdd_shutdown::Server| {
-        server.http2(|builder| {
-            builder.enable_connect_protocol();
-        })
-    };
-    let site = Site::start_with(quick(), change).await;
-    let mut client = Frames::connect(site.address).await;
-    client.extended_connect(1, "/upgrade/polite").await;
-    let head = client.next().await.unwrap();
-    assert!(head.is_ok(), "{head:?}");
-    site.trigger();
-    assert_eq!(two_goaways(&mut client).await, 1);
-    site.reaches(Phase::Closing).await;
-    // Longer than the PONG cap: the stream protects the connection.
-    tokio::time::sleep(ms(500)).await;
-    site.gate.add_permits(1);
-    let goodbye = client.next().await.unwrap();
-    assert_eq!(goodbye.payload, b"bye");
-    drop(client);
-    let report = site.finish().await;
-    assert_eq!((report.connections.aborted, report.exit_code()), (0, 0), "{report}");
 }
 
 #[tokio::test]

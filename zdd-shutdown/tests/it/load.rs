@@ -14,7 +14,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpStream, sync::watch, task::JoinSet, time::sleep};
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+use zdd_load::{Endpoints, Mode, Report};
 
 use crate::{
     raw::{Client, within},
@@ -208,6 +214,98 @@ async fn a_rollover_under_fresh_connections_resets_none() {
     let (tally, end, _) = roll_over(GET, Habit::Fresh, ms(1_000)).await;
     assert_eq!((tally.lost(), tally.refused.load(Relaxed)), (0, 0), "{tally:?}");
     assert_eq!(end.code, Some(0), "{end:?}");
+}
+
+/// Runs loads of several protocols on the port of one victim, ends it, moves them to another
+/// after a second, and returns what became of each and how the first victim ended.
+async fn roll_over_all(loads: Vec<zdd_load::Load>, endpoints: &Endpoints) -> (Vec<Report>, End) {
+    let (old, new) = (Victim::start("serve", &POD), Victim::start("serve", &POD));
+    endpoints.replace([old.address()]).unwrap();
+    let loads: Vec<_> = loads.into_iter().map(|load| load.start().unwrap()).collect();
+    within(async {
+        while loads.iter().any(|load| load.snapshot().ok < 500) {
+            sleep(ms(1)).await;
+        }
+    })
+    .await;
+    old.signal("TERM");
+    let next = new.address();
+    let ended = tokio::task::spawn_blocking(move || old.end());
+    sleep(ms(1_000)).await;
+    endpoints.replace([next]).unwrap();
+    let end = ended.await.unwrap();
+    let mut reports = Vec::new();
+    for load in loads {
+        reports.push(load.stop().await);
+    }
+    let new = tokio::task::spawn_blocking(move || new.end_by("INT")).await.unwrap();
+    assert_eq!(new.code, Some(0), "{new:?}");
+    (reports, end)
+}
+
+#[tokio::test]
+async fn a_rollover_under_both_protocols_on_one_port_loses_nothing() {
+    let endpoints = Endpoints::loopback([]).unwrap();
+    let load = |mode| zdd_load::Load::new(endpoints.clone()).mode(mode).rate(2_000);
+    let loads = vec![
+        load(Mode::KeepAlive).connections(200),
+        load(Mode::Http2 { streams: 100 }).connections(10),
+    ];
+    let (reports, end) = roll_over_all(loads, &endpoints).await;
+    for report in reports {
+        assert_eq!(report.failed, 0, "{report}");
+        assert!(report.sent > 2_000, "{report}");
+    }
+    assert_eq!(end.code, Some(0), "{end:?}");
+}
+
+#[tokio::test]
+async fn a_rollover_under_5000_grpc_calls_per_second_fails_none() {
+    let endpoints = Endpoints::loopback([]).unwrap();
+    let load = zdd_load::Load::new(endpoints.clone())
+        .mode(Mode::Http2 { streams: 50 })
+        .connections(10)
+        .rate(5_000)
+        .path("/grpc.health.v1.Health/Check")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        // A message without fields: its mark and its length.
+        .post([0; 5]);
+    let (reports, end) = roll_over_all(vec![load], &endpoints).await;
+    assert_eq!(reports[0].failed, 0, "{}", reports[0]);
+    assert!(reports[0].sent > 5_000, "{}", reports[0]);
+    assert_eq!(end.code, Some(0), "{end:?}");
+}
+
+/// Longer than any limit that a server has for a request.
+const IDLE: Duration = Duration::from_secs(61);
+
+#[tokio::test]
+async fn connections_that_were_idle_for_a_minute_end_with_fin() {
+    let victim = Victim::start("serve", &POD);
+    let mut clients = Vec::new();
+    for _ in 0..500 {
+        let mut client = Client::connect(victim.address()).await;
+        assert_eq!(client.exchange(GET).await.unwrap().status, 200);
+        clients.push(client);
+    }
+    sleep(IDLE).await;
+    let closed = clients.iter().filter(|client| is_closed(&client.io)).count();
+    assert_eq!(closed, 0, "nothing had asked the process to end");
+    // Nor does it only look open.
+    assert_eq!(clients[0].exchange(GET).await.unwrap().status, 200);
+    let began = Instant::now();
+    let ended = tokio::task::spawn_blocking(move || victim.end_by("TERM"));
+    for client in &mut clients {
+        client.closed().await.unwrap();
+    }
+    let closed = Instant::now() - began;
+    let end = ended.await.unwrap();
+    assert_eq!(end.code, Some(0), "{end:?}");
+    // By the sweep, a second after the lame duck, and not by the exit.
+    assert!(end.stdout.contains("500 closed, 0 cut, 0 aborted"), "{end:?}");
+    assert!(closed >= ms(500), "{closed:?}");
+    assert!(end.took < ms(500 + 2_000), "{end:?}");
 }
 
 /// Without a lame duck, and with clients that keep coming to the same port:

@@ -5,8 +5,10 @@
 #[cfg(unix)]
 mod adapters;
 mod bad_input;
+mod events;
 mod frames;
 mod grpc;
+mod hooks;
 mod http1;
 mod http2;
 mod lifecycle;
@@ -17,6 +19,7 @@ mod process;
 mod raw;
 mod scenarios;
 mod site;
+mod sockets;
 #[cfg(unix)]
 mod systemd;
 mod tls;

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
-    process::Command,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -98,6 +98,24 @@ fn sigint_skips_the_lame_duck_that_sigterm_keeps() {
     assert_clean(&terminated);
     assert!(terminated.took >= ms(500) && terminated.took < ms(1_500), "{terminated:?}");
     assert!(terminated.stdout.contains("lame duck"), "{terminated:?}");
+}
+
+/// ^C reaches the process by the driver of its terminal.
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_on_a_terminal_skips_the_lame_duck() {
+    let mut command = Command::new("script");
+    let victim = format!("{} serve", victim::path().display());
+    command.args(["--quiet", "--flush", "--return", "--command", &victim, "/dev/null"]);
+    let mut victim = Victim::run(command.stdin(Stdio::piped()), &POD);
+    let io = ask(&victim, "/sleep/400");
+    victim.says("began /sleep/400");
+    victim.type_in(b"\x03");
+    assert!(answer(io).ends_with("slept"));
+    let end = victim.end();
+    assert_clean(&end);
+    assert!(end.stdout.contains("shutdown (SIGINT) clean"), "{end:?}");
+    assert!(!end.stdout.contains("lame duck"), "{end:?}");
 }
 
 #[test]
@@ -216,6 +234,25 @@ fn the_termination_grace_brings_the_deadline_forward() {
     let end = victim.end_by("TERM");
     assert_eq!(end.code, Some(1));
     assert!(end.took.abs_diff(ms(1_000)) < ms(100), "{end:?}");
+}
+
+/// The pod's grace is shorter than the drain, and nothing tells the process.
+#[test]
+fn a_grace_that_nobody_told_ends_in_sigkill_and_the_log_has_said_so() {
+    let env = [("KUBERNETES_SERVICE_HOST", "10.0.0.1"), ("ZDD_SHUTDOWN_DEADLINE", "40s")];
+    let mut victim = Victim::start("serve", &env);
+    let _io = ask(&victim, "/sleep/30000");
+    victim.says("began /sleep/30000");
+    victim.signal("TERM");
+    victim.says("phase lame duck");
+    std::thread::sleep(ms(1_000));
+    let end = victim.end_by("KILL");
+    assert_eq!((end.code, end.signal), (None, Some(9)), "{end:?}");
+    let warning = "warning: deadline of 40s does not fit the termination grace of a pod that sets \
+                   none; set terminationGracePeriodSeconds and ZDD_TERMINATION_GRACE to at least 43";
+    assert!(end.stderr.contains(warning), "{end:?}");
+    // Nothing comes after the phase in which it was killed.
+    assert!(end.stdout.ends_with("phase lame duck"), "{end:?}");
 }
 
 #[test]

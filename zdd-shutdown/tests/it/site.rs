@@ -6,7 +6,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{Request, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::{any, get, post},
 };
@@ -105,7 +105,9 @@ fn router(app: App) -> Router {
         .route("/events", get(events))
         .route("/endless", get(endless))
         .route("/ended", get(ended))
+        .route("/numbered", get(numbered))
         .route("/upgrade/{manners}", any(upgrade))
+        .route("/socket", any(socket))
         .with_state(app)
 }
 
@@ -140,6 +142,18 @@ async fn endless() -> Response {
 /// Events for ever, but for the body that carries them.
 async fn ended(State(app): State<App>) -> impl IntoResponse {
     endless().await.map(|body| app.handle.end_on_drain(body))
+}
+
+/// Numbered events for ever, from the one behind that which the client has seen.
+async fn numbered(State(app): State<App>, headers: HeaderMap) -> Response {
+    let seen = headers.get("last-event-id").map_or("0", |id| id.to_str().unwrap());
+    let first = seen.parse::<u64>().unwrap() + 1;
+    let events = futures::stream::unfold(first, async |number| {
+        tokio::time::sleep(ms(1)).await;
+        let event = Bytes::from(format!("id: {number}\ndata: tick\n\n"));
+        Some((Ok::<_, Infallible>(event), number + 1))
+    });
+    Body::from_stream(events).into_response().map(|body| Body::new(app.handle.end_on_drain(body)))
 }
 
 fn stream(until: impl Future<Output = ()> + Send + 'static) -> Response {
@@ -198,4 +212,42 @@ async fn upgrade(
     }
     let status = StatusCode::SWITCHING_PROTOCOLS;
     (status, [("connection", "upgrade"), ("upgrade", "chat")]).into_response()
+}
+
+/// Length of the message of a WebSocket: more than all buffers on its way hold.
+pub(crate) const MESSAGE: usize = 8 * 1024 * 1024;
+/// Its head, as one binary frame.
+pub(crate) const MESSAGE_HEAD: [u8; 10] = [0x82, 127, 0, 0, 0, 0, 0x80, 0, 0, 0];
+/// The frame with which a server says that it goes away.
+pub(crate) const CLOSE_1001: [u8; 4] = [0x88, 2, 0x03, 0xE9];
+
+/// A WebSocket in the frames that matter here: a message, Close when the process drains, and the
+/// client's Close.
+async fn socket(State(app): State<App>, mut request: Request) -> Response {
+    let http2 = request.version() == http::Version::HTTP_2;
+    let upgrade = hyper::upgrade::on(&mut request);
+    let conversation = async move {
+        let mut io = hyper_util::rt::TokioIo::new(upgrade.await.unwrap());
+        io.write_all(&MESSAGE_HEAD).await.unwrap();
+        io.write_all(&vec![b'x'; MESSAGE]).await.unwrap();
+        app.handle.draining().await;
+        io.write_all(&CLOSE_1001).await.unwrap();
+        let mut close = [0; 8];
+        io.read_exact(&mut close).await.unwrap();
+        assert_eq!(close[..2], [0x88, 0x80 | 2], "masked, as a client's has to be");
+        io.shutdown().await.unwrap();
+        while io.read_u8().await.is_ok() {}
+    };
+    #[expect(clippy::disallowed_methods, reason = "ends with its connection")]
+    tokio::spawn(conversation);
+    if http2 {
+        return StatusCode::OK.into_response();
+    }
+    let accepted = [
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        // For the key of RFC 6455's own example.
+        ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+    ];
+    (StatusCode::SWITCHING_PROTOCOLS, accepted).into_response()
 }

@@ -1,14 +1,17 @@
 //! Child processes that get real signals.
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     net::SocketAddr,
+    os::unix::process::ExitStatusExt,
     path::PathBuf,
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, channel},
+    process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, TryRecvError, channel},
+    thread,
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::Instant;
 
 /// Longest that a victim may take to say or do something.
@@ -16,11 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A running victim; killed when dropped, so that no test leaves one behind.
 pub(crate) struct Victim {
-    child: Child,
+    child: u32,
     /// Not the child's own where that has started the victim.
     pid: u32,
+    stdin: Option<ChildStdin>,
+    stderr: ChildStderr,
     lines: Receiver<String>,
     heard: Vec<String>,
+    ended: Receiver<(ExitStatus, Instant)>,
     pub(crate) address: Option<SocketAddr>,
 }
 
@@ -28,7 +34,10 @@ pub(crate) struct Victim {
 #[derive(Debug)]
 pub(crate) struct End {
     pub(crate) code: Option<i32>,
-    /// Time from the last signal that was sent, or from the start.
+    /// The signal that killed it.
+    pub(crate) signal: Option<i32>,
+    /// Time from just before the signal of [`Victim::end_by`], or from the call of
+    /// [`Victim::end`], to the end of the process.
     pub(crate) took: Duration,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -52,17 +61,18 @@ impl Victim {
             .expect("`cargo test` builds the example; before `cargo test --test it`, build it");
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
-        std::thread::spawn(move || {
+        thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
                 // It must be able to write whether or not the test still listens.
-                let _ = sender.send(line);
+                let _ = sender.send(line.trim_end().to_owned());
             }
         });
-        let pid = child.id();
+        let (pid, stdin, stderr) = (child.id(), child.stdin.take(), child.stderr.take().unwrap());
+        let ended = reap(child);
         // None from one that ends at once.
         let first = lines.recv_timeout(PATIENCE).unwrap_or_default();
         let address = first.strip_prefix("listening ").and_then(|address| address.parse().ok());
-        Self { child, pid, lines, heard: vec![first], address }
+        Self { child: pid, pid, stdin, stderr, lines, heard: vec![first], ended, address }
     }
 
     /// Signals another process than the child from now on.
@@ -94,45 +104,67 @@ impl Victim {
 
     /// Sends a signal by its short name.
     pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.pid.to_string()]).status();
-        assert!(status.unwrap().success());
+        let signal = match name {
+            "INT" => Signal::INT,
+            "KILL" => Signal::KILL,
+            "TERM" => Signal::TERM,
+            other => panic!("which signal is {other}?"),
+        };
+        // No process is started for it, so that a time that begins here begins with the signal.
+        kill_process(process(self.pid), signal).unwrap();
+    }
+
+    /// Writes to its standard input, which has to be a pipe.
+    pub(crate) fn type_in(&mut self, bytes: &[u8]) {
+        self.stdin.as_mut().unwrap().write_all(bytes).unwrap();
     }
 
     /// Waits for the end, counted from now.
-    pub(crate) fn end(mut self) -> End {
-        let since = Instant::now();
-        let code = self.wait().code();
-        let took = Instant::now() - since;
-        self.heard.extend(self.lines.iter());
-        let mut stderr = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-        End { code, took, stdout: self.heard.join("\n"), stderr }
+    pub(crate) fn end(self) -> End {
+        self.end_after(|_| {})
     }
 
     /// Sends a signal and waits for the end.
     pub(crate) fn end_by(self, signal: &str) -> End {
-        self.signal(signal);
-        self.end()
+        self.end_after(|victim| victim.signal(signal))
     }
 
-    fn wait(&mut self) -> ExitStatus {
-        let limit = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(Instant::now() < limit, "the victim does not end");
-            std::thread::sleep(Duration::from_millis(2));
-        }
+    fn end_after(mut self, act: impl FnOnce(&Self)) -> End {
+        let since = Instant::now();
+        act(&self);
+        let ended = self.ended.recv_timeout(PATIENCE);
+        let (status, at) = ended.expect("the victim ends");
+        self.heard.extend(self.lines.iter());
+        let mut stderr = String::new();
+        self.stderr.read_to_string(&mut stderr).unwrap();
+        let stdout = self.heard.join("\n");
+        End { code: status.code(), signal: status.signal(), took: at - since, stdout, stderr }
     }
 }
 
 impl Drop for Victim {
     fn drop(&mut self) {
-        // Both fail when it has ended, which is the normal case.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // Fails when it has ended, which is the normal case.
+        if self.ended.try_recv() == Err(TryRecvError::Empty) {
+            let _ = kill_process(process(self.child), Signal::KILL);
+        }
     }
+}
+
+/// Waits for the end of a process on a thread that does nothing else, and is there before any
+/// signal is sent: the time is that of the process, and not of a test that was busy or slept.
+fn reap(mut child: Child) -> Receiver<(ExitStatus, Instant)> {
+    let (sender, ended) = channel();
+    thread::spawn(move || {
+        let status = child.wait().unwrap();
+        // Nobody listens once the test is over.
+        let _ = sender.send((status, Instant::now()));
+    });
+    ended
+}
+
+fn process(number: u32) -> Pid {
+    Pid::from_raw(number.cast_signed()).unwrap()
 }
 
 /// Where cargo puts examples: next to the directory of the tests.
