@@ -1,6 +1,6 @@
 //! What axum needs besides the serve loop, which takes its `Router` as it is.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -44,7 +44,8 @@ impl Server {
     /// Lets handlers extract axum's `ConnectInfo<SocketAddr>`; costs one
     /// allocation per request.
     pub fn connect_info(mut self) -> Self {
-        self.protocols.connect_info = Some(|extensions, address: SocketAddr| {
+        let protocols = Arc::make_mut(&mut self.protocols);
+        protocols.connect_info = Some(|extensions, address: SocketAddr| {
             extensions.insert(ConnectInfo(address));
         });
         self

@@ -1,14 +1,16 @@
-//! The gRPC health service of tonic, tied to the phases.
+//! What tonic needs: its health service, tied to the phases, and the addresses
+//! of a connection for its own server.
 //!
 //! tonic's `Routes` are a tower service, which the serve loop takes as it is.
 
+use tonic::transport::server::{Connected, TcpConnectInfo};
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::{
     ServingStatus,
     server::{HealthReporter, HealthService},
 };
 
-use crate::{ReadinessPolicy, handle::ShutdownHandle, phase::Phase};
+use crate::{ReadinessPolicy, TrackedIo, handle::ShutdownHandle, phase::Phase};
 
 impl ShutdownHandle {
     /// Returns the health service and its reporter. The overall status, the
@@ -36,5 +38,14 @@ impl ShutdownHandle {
             status.set_service_status("", ServingStatus::NotServing).await;
         });
         (reporter, service)
+    }
+}
+
+/// As for a `TcpStream`; Unix sockets have no addresses.
+impl Connected for TrackedIo {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> TcpConnectInfo {
+        TcpConnectInfo { local_addr: self.stream.local_addr(), remote_addr: self.peer.address() }
     }
 }

@@ -42,13 +42,14 @@
 //! # }
 //! ```
 //!
-//! # Three ways in
+//! # Ways in
 //!
 //! | way | for | counts requests | connections | loses no request |
 //! |---|---|---|---|---|
 //! | [`layer`](ShutdownHandle::layer) and [`stop_accepting`](ShutdownHandle::stop_accepting) | any tower server | yes | no | nearly |
-//! | and [`listener`](ShutdownHandle::listener) | `axum::serve` | yes | yes, upgraded ones too | nearly |
+//! | and [`listener`](ShutdownHandle::listener) | `axum::serve`, tonic's own server | yes | yes, upgraded ones too | nearly |
 //! | [`serve`], [`Server`] | axum, tonic, hyper, tower | yes | yes | yes |
+//! | [`Server::serve_connection`] | the same, with an accept loop of your own | yes | yes | yes |
 //!
 //! "Nearly", since the server then closes idle connections by its own rules:
 //! a request that is on its way to such a connection is lost. A program
@@ -91,17 +92,20 @@
 //! | pin-project-lite | futures and bodies without `unsafe` | always |
 //! | http, http-body, tower-layer, tower-service | the layer: traits and types, no machinery | `tower` (default) |
 //! | hyper, hyper-util | HTTP/1 and HTTP/2 | `hyper` |
+//! | futures-core | the listener as a `Stream`; hyper brings it | `hyper` |
 //! | socket2 | a look into a socket before it is closed, which tokio does not have | `hyper` |
 //! | bytes | what hyper's bodies are made of | `hyper` |
 //! | axum | probe routes, its `Listener` | `axum` |
 //! | tokio-rustls | TLS | `tls` |
-//! | tonic, tonic-health | gRPC health | `tonic` |
+//! | tonic, tonic-health | gRPC health, addresses for tonic's own server | `tonic` |
 //! | tokio-util | phases as cancellation tokens | `tokio-util` |
 //! | listenfd | sockets that systemd opened, without `unsafe` here | `systemd` |
 //! | serde | the report as data | `serde` |
 //!
 //! `cargo tree -p zdd-shutdown --edges normal` shows what they bring along.
 
+#[cfg(feature = "hyper")]
+mod accepted;
 #[cfg(feature = "axum")]
 mod axum;
 #[cfg(feature = "tower")]
@@ -154,6 +158,14 @@ mod tracked;
 
 pub use phase::Phase;
 
+#[cfg(feature = "hyper")]
+pub use {
+    accepted::Accepted,
+    conn::{service::RequestBody, streams::StreamTasks},
+    listen::{Backlog, Listener},
+    server::{Server, serve},
+    tracked::{TrackedIo, TrackedListener},
+};
 pub use {
     budget::{BudgetError, LameDuck, Warning},
     builder::{Builder, InstallError},
@@ -166,13 +178,6 @@ pub use {
     report::{ConnectionReport, HookEnd, HookReport, PhaseReport, Report},
     settings::{IdleClose, ReadinessPolicy, ReadyWhen, SecondSignal},
     shutdown::Shutdown,
-};
-#[cfg(feature = "hyper")]
-pub use {
-    conn::{service::RequestBody, streams::StreamTasks},
-    listen::{Backlog, Listener},
-    server::{Server, serve},
-    tracked::{TrackedIo, TrackedListener},
 };
 #[cfg(feature = "tower")]
 pub use {

@@ -4,13 +4,19 @@
 //! and nobody has accepted. There is no call for "refuse new, keep queued", so
 //! the queue is emptied first and the listener closed in the same turn.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use tokio::net::TcpListener;
 #[cfg(unix)]
 use tokio::net::UnixListener;
 
-use crate::conn::{Peer, stream::Stream};
+use crate::accepted::Accepted;
 
 /// How long accepting pauses when the process is out of file descriptors.
 pub(crate) const PAUSE: Duration = Duration::from_millis(50);
@@ -53,20 +59,22 @@ impl From<UnixListener> for Listener {
 
 impl Listener {
     /// Accepts a connection. Cancel safe.
-    pub(crate) async fn accept(&self) -> io::Result<(Stream, Peer)> {
-        match &self.0 {
+    pub(crate) async fn accept(&self) -> io::Result<Accepted> {
+        poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    /// Accepts a connection; the last task that asked is the one that is woken.
+    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        Poll::Ready(Ok(match &self.0 {
             Inner::Tcp(listener) => {
-                let (stream, address) = listener.accept().await?;
+                let (stream, address) = ready!(listener.poll_accept(cx))?;
                 // Responses are written whole; waiting for more to send only delays them.
                 let _ = stream.set_nodelay(true);
-                Ok((Stream::Tcp(stream), Peer::Address(address)))
+                (stream, address).into()
             }
             #[cfg(unix)]
-            Inner::Unix(listener) => {
-                let (stream, _) = listener.accept().await?;
-                Ok((Stream::Unix(stream), Peer::Unix))
-            }
-        }
+            Inner::Unix(listener) => ready!(listener.poll_accept(cx))?.into(),
+        }))
     }
 
     /// Returns the address it listens on; none for Unix sockets.
@@ -86,7 +94,7 @@ impl Listener {
     ///
     /// Through the standard library, since tokio believes its last "would
     /// block" until the reactor has run, and would end too early.
-    pub(crate) fn close(self, backlog: Backlog) -> io::Result<Vec<(Stream, Peer)>> {
+    pub(crate) fn close(self, backlog: Backlog) -> io::Result<Vec<Accepted>> {
         let mut rescued = Vec::new();
         if backlog == Backlog::Leave {
             return Ok(rescued);
@@ -98,7 +106,7 @@ impl Listener {
                     stream.set_nonblocking(true)?;
                     let _ = stream.set_nodelay(true);
                     let stream = tokio::net::TcpStream::from_std(stream)?;
-                    rescued.push((Stream::Tcp(stream), Peer::Address(address)));
+                    rescued.push((stream, address).into());
                 }
             }
             #[cfg(unix)]
@@ -107,7 +115,7 @@ impl Listener {
                 while let Ok((stream, _)) = next(|| listener.accept()) {
                     stream.set_nonblocking(true)?;
                     let stream = tokio::net::UnixStream::from_std(stream)?;
-                    rescued.push((Stream::Unix(stream), Peer::Unix));
+                    rescued.push(stream.into());
                 }
             }
         }

@@ -18,12 +18,12 @@ use tokio::{task::JoinSet, time::sleep};
 use tower_service::Service;
 
 use crate::{
+    accepted::Accepted,
     conn::{
-        Conn, Peer,
+        Conn,
         driver::{BoxError, Protocols, drive},
         io::{DrainIo, Link},
         service::RequestBody,
-        stream::Stream,
         streams::StreamTasks,
     },
     handle::ShutdownHandle,
@@ -60,7 +60,7 @@ where
 #[must_use = "nothing is served before `serve`"]
 pub struct Server {
     shared: Arc<Shared>,
-    pub(crate) protocols: Protocols,
+    pub(crate) protocols: Arc<Protocols>,
     backlog: Backlog,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<tokio_rustls::TlsAcceptor>,
@@ -77,7 +77,7 @@ impl Server {
             Protocols { http1, http2: Arc::new(|_| {}), patience: PATIENCE, connect_info: None };
         Self {
             shared: Arc::clone(&shutdown.shared),
-            protocols,
+            protocols: Arc::new(protocols),
             backlog: Backlog::default(),
             #[cfg(feature = "tls")]
             tls: None,
@@ -86,7 +86,7 @@ impl Server {
 
     /// Changes the settings of HTTP/1.
     pub fn http1(mut self, change: impl FnOnce(&mut http1::Builder)) -> Self {
-        change(&mut self.protocols.http1);
+        change(&mut Arc::make_mut(&mut self.protocols).http1);
         self
     }
 
@@ -95,7 +95,7 @@ impl Server {
     where
         F: Fn(&mut http2::Builder<StreamTasks>) + Send + Sync + 'static,
     {
-        self.protocols.http2 = Arc::new(change);
+        Arc::make_mut(&mut self.protocols).http2 = Arc::new(change);
         self
     }
 
@@ -106,7 +106,7 @@ impl Server {
     /// Between two requests a connection may be idle for as long as its client
     /// likes: if the server closed it, a request could be on its way.
     pub fn patience(mut self, patience: Duration) -> Self {
-        self.protocols.patience = patience;
+        Arc::make_mut(&mut self.protocols).patience = patience;
         self
     }
 
@@ -157,23 +157,119 @@ impl Server {
             self.shared.mark_ready();
         }
 
-        let mut loop_ = Loop {
-            shared: self.shared,
-            protocols: Arc::new(self.protocols),
-            service,
-            connections: JoinSet::new(),
-            #[cfg(feature = "tls")]
-            tls: self.tls,
-        };
-        loop_.accept(&listener).await;
+        let mut connections = JoinSet::new();
+        self.accept(&listener, &service, &mut connections).await;
         let rescued = listener.close(self.backlog)?;
-        loop_.shared.tally.rescued.fetch_add(rescued.len() as u64, Relaxed);
-        for (stream, peer) in rescued {
-            loop_.spawn(stream, peer);
+        self.shared.tally.rescued.fetch_add(rescued.len() as u64, Relaxed);
+        for accepted in rescued {
+            connections.spawn(self.serve_connection(accepted, service.clone()));
         }
         drop(place);
-        while loop_.connections.join_next().await.is_some() {}
+        while connections.join_next().await.is_some() {}
         Ok(())
+    }
+
+    /// Accepts until Closing. The listener is never left open without this
+    /// loop: a client would connect and hang.
+    async fn accept<S, B>(&self, listener: &Listener, service: &S, connections: &mut JoinSet<()>)
+    where
+        S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError>,
+        B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+    {
+        let mut closing = std::pin::pin!(self.shared.reached(Phase::Closing));
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut closing => return,
+                accepted = listener.accept() => match accepted {
+                    Ok(accepted) => {
+                        connections.spawn(self.serve_connection(accepted, service.clone()));
+                    }
+                    Err(error) if is_about_connection(&error) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "failed to accept a connection");
+                        sleep(PAUSE).await;
+                    }
+                },
+                Some(_) = connections.join_next() => {}
+            }
+        }
+    }
+
+    /// Serves one connection that an accept loop of the program's own has
+    /// accepted, as [`serve`](Self::serve) does each of its own: with the
+    /// same guarantees, and counted from this call until its socket is closed.
+    ///
+    /// The socket is taken with the options that it has, `TCP_NODELAY` among them.
+    /// [`listener`](ShutdownHandle::listener) gives a loop that empties its
+    /// queue, and for which Closing waits; readiness is for the program to tell:
+    ///
+    #[cfg_attr(feature = "axum", doc = "```")]
+    #[cfg_attr(not(feature = "axum"), doc = "```ignore")]
+    /// use axum::{Router, routing::get};
+    /// use tokio::{net::TcpListener, task::JoinSet};
+    /// use zdd_shutdown::{Reason, Server, Shutdown};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let shutdown = Shutdown::builder().embed()?; // in a service: `install`
+    /// let app: Router = Router::new().route("/", get(|| async { "hello" }));
+    /// let server = Server::new(&shutdown);
+    /// let mut listener = shutdown.listener(TcpListener::bind("127.0.0.1:0").await?);
+    /// let mut connections = JoinSet::new();
+    /// shutdown.readiness().mark_ready();
+    /// # shutdown.trigger(Reason::Completed);
+    /// while let Some((io, _peer)) = listener.accept().await {
+    ///     // The place for a limit by address, say.
+    ///     connections.spawn(server.serve_connection(io, app.clone()));
+    /// }
+    /// connections.join_all().await;
+    /// assert!(shutdown.finish().await.is_clean());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection at once.
+    ///
+    /// # Panics
+    ///
+    /// The future does, outside a tokio runtime.
+    pub fn serve_connection<C, S, B>(
+        &self,
+        connection: C,
+        service: S,
+    ) -> impl Future<Output = ()> + Send + 'static + use<C, S, B>
+    where
+        C: Into<Accepted>,
+        S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError>,
+        B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+    {
+        let Accepted { stream, peer, place } = connection.into();
+        if !self.shared.tracks_connections.load(Relaxed) {
+            self.shared.tracks_connections.store(true, Relaxed);
+        }
+        let number = NUMBER.fetch_add(1, Relaxed);
+        let conn = Arc::new(Conn::new(Arc::clone(&self.shared), number, peer));
+        let link = Link::new(stream, conn, place);
+        let io = DrainIo::new(Arc::clone(&link));
+        let protocols = Arc::clone(&self.protocols);
+        #[cfg(feature = "tls")]
+        let tls = self.tls.clone();
+        async move {
+            #[cfg(feature = "tls")]
+            if let Some(acceptor) = tls {
+                // On the heap, so that connections without TLS need not have room for it.
+                let driven = crate::tls::drive_tls(acceptor, link, io, service, protocols);
+                return Box::pin(driven).await;
+            }
+            drive(link, io, None, service, protocols).await;
+        }
     }
 }
 
@@ -183,59 +279,5 @@ impl fmt::Debug for Server {
     }
 }
 
-struct Loop<S> {
-    shared: Arc<Shared>,
-    protocols: Arc<Protocols>,
-    service: S,
-    connections: JoinSet<()>,
-    #[cfg(feature = "tls")]
-    tls: Option<tokio_rustls::TlsAcceptor>,
-}
-
 /// Numbers connections of all listeners, for even jitter among them.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
-
-impl<S, B> Loop<S>
-where
-    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
-{
-    /// Accepts until Closing. The listener is never left open without this
-    /// loop: a client would connect and hang.
-    async fn accept(&mut self, listener: &Listener) {
-        let shared = Arc::clone(&self.shared);
-        let mut closing = std::pin::pin!(shared.reached(Phase::Closing));
-        loop {
-            tokio::select! {
-                biased;
-                () = &mut closing => return,
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => self.spawn(stream, peer),
-                    Err(error) if is_about_connection(&error) => {}
-                    Err(error) => {
-                        tracing::warn!(%error, "failed to accept a connection");
-                        sleep(PAUSE).await;
-                    }
-                },
-                Some(_) = self.connections.join_next() => {}
-            }
-        }
-    }
-
-    fn spawn(&mut self, stream: Stream, peer: Peer) {
-        let number = NUMBER.fetch_add(1, Relaxed);
-        let conn = Arc::new(Conn::new(Arc::clone(&self.shared), number, peer));
-        let link = Link::new(stream, conn);
-        let io = DrainIo::new(Arc::clone(&link));
-        let service = self.service.clone();
-        let protocols = Arc::clone(&self.protocols);
-        #[cfg(feature = "tls")]
-        if let Some(acceptor) = self.tls.clone() {
-            self.connections.spawn(crate::tls::drive_tls(acceptor, link, io, service, protocols));
-            return;
-        }
-        self.connections.spawn(drive(link, io, None, service, protocols));
-    }
-}

@@ -7,20 +7,24 @@
 
 use std::{
     collections::VecDeque,
-    fmt, io,
+    fmt,
+    future::poll_fn,
+    io,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context, Poll, ready},
 };
 
+use futures_core::Stream as AsyncStream;
 use tokio::{
     io::{AsyncRead, ReadBuf},
     sync::watch,
-    time::sleep,
+    time::{Sleep, sleep},
 };
 
 use crate::{
+    accepted::Accepted,
     conn::{Peer, stream::Stream},
     counter::Place,
     forward::forward_write,
@@ -36,11 +40,14 @@ impl ShutdownHandle {
     /// Give the server [`TrackedListener::drained`] as its shutdown signal:
     /// ended any earlier, it would drop what the listener still hands out.
     pub fn listener(&self, listener: impl Into<Listener>) -> TrackedListener {
+        let shared = Arc::clone(&self.shared);
         TrackedListener {
             place: Some(self.shared.listeners.enter()),
             listener: Some(listener.into()),
             queue: VecDeque::new(),
             drained: watch::Sender::new(false),
+            closing: Box::pin(async move { shared.reached(Phase::Closing).await }),
+            pause: None,
             shared: Arc::clone(&self.shared),
         }
     }
@@ -48,12 +55,39 @@ impl ShutdownHandle {
 
 /// Accepts until [`Phase::Closing`], then empties the queue and closes.
 ///
-/// Implements axum's `Listener` with the feature `axum`.
-#[derive(Debug)]
+/// Implements axum's `Listener` with the feature `axum`. As a `Stream` it is
+/// what `serve_with_incoming_shutdown` of tonic takes, with the feature `tonic`:
+///
+#[cfg_attr(feature = "tonic", doc = "```")]
+#[cfg_attr(not(feature = "tonic"), doc = "```ignore")]
+/// use tonic::{service::Routes, transport::Server};
+/// use zdd_shutdown::{Reason, Shutdown};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let shutdown = Shutdown::builder().embed()?; // in a service: `install`
+/// let (_, health) = shutdown.grpc_health();
+/// let listener = shutdown.listener(tokio::net::TcpListener::bind("127.0.0.1:0").await?);
+/// let drained = listener.drained();
+/// shutdown.readiness().mark_ready();
+/// # shutdown.trigger(Reason::Completed);
+/// Server::builder()
+///     .layer(shutdown.layer())
+///     .add_service(health)
+///     .serve_with_incoming_shutdown(listener, drained)
+///     .await?;
+/// assert!(shutdown.finish().await.is_clean());
+/// # Ok(())
+/// # }
+/// ```
 pub struct TrackedListener {
     listener: Option<Listener>,
-    queue: VecDeque<(Stream, Peer)>,
+    queue: VecDeque<Accepted>,
     drained: watch::Sender<bool>,
+    /// Polled as long as there is a listener.
+    closing: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+    /// Until when accepting pauses.
+    pause: Option<Pin<Box<Sleep>>>,
     shared: Arc<Shared>,
     place: Option<Place>,
 }
@@ -66,27 +100,35 @@ impl TrackedListener {
     ///
     /// Cancel safe.
     pub async fn accept(&mut self) -> Option<(TrackedIo, Option<SocketAddr>)> {
+        let io = poll_fn(|cx| self.poll_accept(cx)).await?;
+        let address = io.peer.address();
+        Some((io, address))
+    }
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<TrackedIo>> {
         loop {
-            if let Some((stream, peer)) = self.queue.pop_front() {
-                return Some(self.track(stream, &peer));
+            if let Some(accepted) = self.queue.pop_front() {
+                return Poll::Ready(Some(self.track(accepted)));
             }
             let Some(listener) = &self.listener else {
                 self.drained.send_replace(true);
                 self.place = None;
-                return None;
+                return Poll::Ready(None);
             };
-            let accepted = tokio::select! {
-                biased;
-                () = self.shared.reached(Phase::Closing) => None,
-                accepted = listener.accept() => Some(accepted),
-            };
-            match accepted {
-                None => self.close(),
-                Some(Ok((stream, peer))) => return Some(self.track(stream, &peer)),
-                Some(Err(error)) if is_about_connection(&error) => {}
-                Some(Err(error)) => {
+            if self.closing.as_mut().poll(cx).is_ready() {
+                self.close();
+                continue;
+            }
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+            }
+            match ready!(listener.poll_accept(cx)) {
+                Ok(accepted) => return Poll::Ready(Some(self.track(accepted))),
+                Err(error) if is_about_connection(&error) => {}
+                Err(error) => {
                     tracing::warn!(%error, "failed to accept a connection");
-                    sleep(PAUSE).await;
+                    self.pause = Some(Box::pin(sleep(PAUSE)));
                 }
             }
         }
@@ -114,24 +156,43 @@ impl TrackedListener {
         let Some(listener) = self.listener.take() else { return };
         match listener.close(Backlog::Serve) {
             Ok(rescued) => {
-                let count = rescued.len() as u64;
-                self.shared.tally.rescued.fetch_add(count, std::sync::atomic::Ordering::Relaxed);
+                self.shared.tally.rescued.fetch_add(rescued.len() as u64, Relaxed);
                 self.queue.extend(rescued);
             }
             Err(error) => tracing::error!(%error, "failed to empty the accept queue"),
         }
     }
 
-    fn track(&self, stream: Stream, peer: &Peer) -> (TrackedIo, Option<SocketAddr>) {
-        let io = TrackedIo { stream, _place: self.shared.connections.enter() };
-        (io, peer.address())
+    fn track(&self, accepted: Accepted) -> TrackedIo {
+        let Accepted { stream, peer, place } = accepted;
+        let place = place.unwrap_or_else(|| self.shared.connections.enter());
+        TrackedIo { stream, peer, place }
+    }
+}
+
+/// Never an error: those of accepting are logged, and pause it where they must.
+impl AsyncStream for TrackedListener {
+    type Item = io::Result<TrackedIo>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_accept(cx).map(|accepted| accepted.map(Ok))
+    }
+}
+
+impl fmt::Debug for TrackedListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TrackedListener")
+            .field("listener", &self.listener)
+            .field("queue", &self.queue)
+            .finish_non_exhaustive()
     }
 }
 
 /// A connection that counts until it is dropped.
 pub struct TrackedIo {
-    stream: Stream,
-    _place: Place,
+    pub(crate) stream: Stream,
+    pub(crate) peer: Peer,
+    pub(crate) place: Place,
 }
 
 impl AsyncRead for TrackedIo {

@@ -34,6 +34,16 @@ macro_rules! delegate {
 }
 
 impl Stream {
+    /// Returns the address of this end; Unix sockets have none.
+    #[cfg(feature = "tonic")]
+    pub(crate) fn local_addr(&self) -> Option<std::net::SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok(),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
+        }
+    }
+
     /// Borrows the socket for calls that tokio does not have.
     pub(crate) fn sock_ref(&self) -> SockRef<'_> {
         delegate!(self, stream => SockRef::from(stream))

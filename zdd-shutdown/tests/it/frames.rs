@@ -47,14 +47,22 @@ impl Frame {
 impl Frames {
     /// Sends the preface and nothing else.
     pub(crate) async fn preface(address: SocketAddr) -> Self {
-        let mut client = Client::connect(address).await;
+        Self::preface_on(Client::connect(address).await).await
+    }
+
+    async fn preface_on(mut client: Client) -> Self {
         client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
         Self(client)
     }
 
-    /// Finishes the handshake.
+    /// Connects and finishes the handshake.
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let mut frames = Self::preface(address).await;
+        Self::handshake(Client::connect(address).await).await
+    }
+
+    /// Finishes the handshake.
+    pub(crate) async fn handshake(client: Client) -> Self {
+        let mut frames = Self::preface_on(client).await;
         frames.send(SETTINGS, 0, 0, &[]).await;
         assert_eq!(frames.next().await.unwrap().kind, SETTINGS);
         frames.send(SETTINGS, ACK, 0, &[]).await;

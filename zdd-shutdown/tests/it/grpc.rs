@@ -32,7 +32,8 @@ use crate::{
     site::{ms, quick},
 };
 
-type Replies = Pin<Box<dyn futures::Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+pub(crate) type Replies =
+    Pin<Box<dyn futures::Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
 
 /// A service with a unary call and two kinds of streams, in the shape of the
 /// health service, which saves a code generator.
@@ -134,7 +135,7 @@ impl Fixture {
     }
 }
 
-fn ask(service: &str) -> HealthCheckRequest {
+pub(crate) fn ask(service: &str) -> HealthCheckRequest {
     HealthCheckRequest { service: service.into() }
 }
 

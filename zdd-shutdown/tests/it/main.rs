@@ -14,6 +14,7 @@ mod http2;
 mod lifecycle;
 #[cfg(unix)]
 mod load;
+mod own_loop;
 #[cfg(unix)]
 mod process;
 mod raw;
@@ -23,5 +24,6 @@ mod sockets;
 #[cfg(unix)]
 mod systemd;
 mod tls;
+mod tonic_server;
 #[cfg(unix)]
 mod victim;

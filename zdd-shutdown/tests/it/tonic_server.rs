@@ -1,0 +1,167 @@
+//! tonic's own server on the tracked listener.
+
+use std::{
+    collections::HashSet,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use tokio::{net::TcpListener, task::JoinSet};
+use tonic::{
+    Request, Response, Status,
+    transport::{Endpoint, Server},
+};
+use tonic_health::pb::{
+    HealthCheckRequest, HealthCheckResponse,
+    health_check_response::ServingStatus,
+    health_client::HealthClient,
+    health_server::{Health, HealthServer},
+};
+use zdd_shutdown::{LameDuck, Phase, Shutdown, ShutdownHandle, Signal};
+
+use crate::{
+    frames::{Frames, HEADERS},
+    grpc::{Replies, ask},
+    raw::{Client, within},
+    site::{ms, quick},
+};
+
+/// What the service saw.
+#[derive(Default)]
+struct Seen {
+    calls: AtomicUsize,
+    locals: Mutex<HashSet<SocketAddr>>,
+    remotes: Mutex<HashSet<SocketAddr>>,
+}
+
+#[derive(Clone, Default)]
+struct Counting(Arc<Seen>);
+
+#[tonic::async_trait]
+impl Health for Counting {
+    type WatchStream = Replies;
+
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
+        self.0.calls.fetch_add(1, Relaxed);
+        self.0.locals.lock().unwrap().extend(request.local_addr());
+        self.0.remotes.lock().unwrap().extend(request.remote_addr());
+        // Long enough for calls to be in flight at any moment.
+        tokio::time::sleep(ms(2)).await;
+        Ok(Response::new(HealthCheckResponse { status: ServingStatus::Serving.into() }))
+    }
+
+    async fn watch(&self, _: Request<HealthCheckRequest>) -> Result<Response<Replies>, Status> {
+        Err(Status::unimplemented("not needed"))
+    }
+}
+
+struct Foreign {
+    address: SocketAddr,
+    seen: Arc<Seen>,
+    server: JoinSet<Result<(), tonic::transport::Error>>,
+}
+
+async fn start(shutdown: &Shutdown) -> Foreign {
+    let listener = shutdown.listener(TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let address = listener.local_addr().unwrap().unwrap();
+    let (drained, layer) = (listener.drained(), shutdown.layer());
+    let service = Counting::default();
+    let seen = Arc::clone(&service.0);
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        let server = Server::builder().layer(layer).add_service(HealthServer::new(service));
+        server.serve_with_incoming_shutdown(listener, drained).await
+    });
+    shutdown.readiness().mark_ready();
+    within(shutdown.watch().wait_for(|now| *now >= Phase::Serving)).await.unwrap();
+    Foreign { address, seen, server }
+}
+
+/// Calls until a call fails; returns the phase in which the first did.
+async fn call_to_the_end(
+    mut client: HealthClient<tonic::transport::Channel>,
+    shutdown: ShutdownHandle,
+    answered: Arc<AtomicUsize>,
+) -> Phase {
+    while client.check(ask("")).await.is_ok() {
+        answered.fetch_add(1, Relaxed);
+        tokio::time::sleep(ms(5)).await;
+    }
+    shutdown.phase()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tonics_own_server_fails_no_call_that_it_took() {
+    let lame_duck = LameDuck::fixed(ms(300));
+    let shutdown = quick().lame_duck(lame_duck).embed().unwrap();
+    let Foreign { address, seen, mut server } = start(&shutdown).await;
+    let answered = Arc::new(AtomicUsize::new(0));
+    let mut callers = JoinSet::new();
+    for _ in 0..4 {
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+        let channel = endpoint.connect().await.unwrap();
+        for _ in 0..10 {
+            let client = HealthClient::new(channel.clone());
+            callers.spawn(call_to_the_end(client, shutdown.handle(), Arc::clone(&answered)));
+        }
+    }
+    within(async {
+        while answered.load(Relaxed) < 500 {
+            tokio::time::sleep(ms(1)).await;
+        }
+    })
+    .await;
+    assert_eq!(shutdown.connections(), 4);
+    shutdown.trigger(Signal::Terminate);
+    // The stream has ended, and with it the server.
+    within(server.join_next()).await.unwrap().unwrap().unwrap();
+    assert!(shutdown.phase() >= Phase::Closing);
+    for failed in within(callers.join_all()).await {
+        assert!(failed >= Phase::Closing, "failed in {failed}");
+    }
+    let report = within(shutdown.finish()).await;
+    assert_eq!(seen.calls.load(Relaxed), answered.load(Relaxed), "all that were taken: {report}");
+    let ended = (report.connections.closed, report.connections.aborted, report.exit_code());
+    assert_eq!(ended, (4, 0, 0), "{report}");
+    assert!(report.finished > 100, "calls came after the signal: {report}");
+    assert_eq!(*seen.locals.lock().unwrap(), HashSet::from([address]));
+    assert_eq!(seen.remotes.lock().unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn tonics_own_server_serves_what_waited_in_the_queue() {
+    let shutdown = quick().embed().unwrap();
+    let Foreign { address, mut server, .. } = start(&shutdown).await;
+    // This thread runs the server too, which meets the connection in the queue of a listener
+    // that closes.
+    let queued = std::net::TcpStream::connect(address).unwrap();
+    shutdown.trigger(Signal::Interrupt);
+    while shutdown.phase() < Phase::Closing {
+        std::thread::sleep(ms(1));
+    }
+    queued.set_nonblocking(true).unwrap();
+    let client = Client::from(tokio::net::TcpStream::from_std(queued).unwrap());
+    let mut client = Frames::handshake(client).await;
+    client.get(1, "/grpc.health.v1.Health/Check").await;
+    let mut seen = Vec::new();
+    loop {
+        let frame = within(client.next()).await.unwrap();
+        if frame.kind == HEADERS && frame.stream == 1 {
+            break;
+        }
+        seen.push(frame);
+        assert!(seen.len() < 10, "{seen:?}");
+    }
+    drop(client);
+    within(server.join_next()).await.unwrap().unwrap().unwrap();
+    assert!(std::net::TcpStream::connect(address).is_err());
+    let report = within(shutdown.finish()).await;
+    let connections = &report.connections;
+    assert_eq!((connections.rescued, connections.closed), (1, 1), "{report}");
+}
