@@ -31,6 +31,7 @@ pub(crate) const SWEEP: Duration = Duration::from_secs(1);
 pub(crate) const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(500);
 pub(crate) const SLOW_CLIENT: Duration = Duration::from_secs(5);
 pub(crate) const PONG_CAP: Duration = Duration::from_secs(5);
+pub(crate) const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// How long the process serves as if nothing had happened while traffic moves away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +82,11 @@ impl Budget {
     /// When Closing must be over.
     pub(crate) fn closing_ends(&self) -> Duration {
         self.hooks_end() - self.hooks_reserve
+    }
+
+    /// How long after that a client may take to learn that its request is refused.
+    pub(crate) fn last_words(&self) -> Duration {
+        LAST_WORDS.min(self.hooks_reserve / 4)
     }
 
     /// When the last hook is cut.

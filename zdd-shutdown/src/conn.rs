@@ -26,6 +26,7 @@ pub(crate) mod io;
 pub(crate) mod linger;
 pub(crate) mod policy;
 pub(crate) mod pong;
+pub(crate) mod refusal;
 pub(crate) mod service;
 pub(crate) mod stream;
 pub(crate) mod streams;
@@ -61,6 +62,8 @@ pub(crate) struct Conn {
     pub(crate) responding: AtomicUsize,
     /// Tasks of HTTP/2 streams.
     pub(crate) streams: AtomicUsize,
+    /// Whether a request was refused.
+    pub(crate) refused: AtomicBool,
     /// Whether this connection was counted as traffic.
     arrived: AtomicBool,
     last: Mutex<LastRequest>,
@@ -107,6 +110,7 @@ impl Conn {
             awaiting_body: AtomicUsize::new(0),
             responding: AtomicUsize::new(0),
             streams: AtomicUsize::new(0),
+            refused: AtomicBool::new(false),
             arrived: AtomicBool::new(false),
             last: Mutex::new(LastRequest { method: Method::GET, target: [0; TARGET], len: 0 }),
         }
@@ -136,6 +140,14 @@ impl Conn {
     pub(crate) fn has_partial_head(&self) -> bool {
         self.in_flight.load(Relaxed) == 0
             && self.read.load(Relaxed) != self.read_at_end.load(Relaxed)
+    }
+
+    /// Notes that a request came when the time of requests was over.
+    pub(crate) fn refuse(&self) {
+        // It has come to its end, as far as its head goes.
+        self.read_at_end.store(self.read.load(Relaxed), Relaxed);
+        self.refused.store(true, Relaxed);
+        self.shared.tally.refused.fetch_add(1, Relaxed);
     }
 
     /// Counts the connection as traffic that has not moved away; once.

@@ -223,6 +223,13 @@ impl Place {
     pub(crate) fn wants_close(&self) -> bool {
         self.shard.signpost.wants_close()
     }
+
+    /// Gives the place back as if it had never been taken.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn give_up(self) {
+        self.shard.taken.fetch_sub(1, atomic::Ordering::Release);
+        std::mem::forget(self);
+    }
 }
 
 impl Drop for Place {

@@ -1,6 +1,6 @@
 //! Runs the hooks and writes the report.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 use tokio::{
     task::JoinSet,
@@ -11,8 +11,8 @@ use crate::{
     hooks::{Entry, HookFuture, Stage},
     phase::Phase,
     reason::Reason,
-    report::{ConnectionReport, HookEnd, HookReport, PhaseReport, Report},
-    shared::{Command, Shared, lock},
+    report::{HookEnd, HookReport, PhaseReport, Report},
+    shared::{Command, Shared, Totals, lock},
     tasks::caught,
 };
 
@@ -127,23 +127,16 @@ fn report(
         .filter(|pair| pair[0].0.is_shutting_down())
         .map(|pair| PhaseReport { phase: pair[0].0, took: pair[1].1 - pair[0].1 })
         .collect();
-    let aborted = shared.tally.aborted.load(Ordering::Relaxed);
-    let cut = shared.tally.cut.load(Ordering::Relaxed);
-    let ended = shared.connections.finished();
+    let Totals { finished, abandoned, refused, connections } = shared.totals();
     Report {
         reason: shared.started().map_or(Reason::Completed, |started| started.reason.clone()),
         phases,
         took: Instant::now() - began,
         deadline: shared.budget.deadline,
-        finished: (shared.requests.finished() + shared.guards.finished())
-            .saturating_sub(shared.tally.abandoned.load(Ordering::Relaxed)),
-        abandoned: shared.tally.abandoned.load(Ordering::Relaxed),
-        connections: ConnectionReport {
-            closed: ended.saturating_sub(cut + aborted),
-            cut,
-            aborted,
-            rescued: shared.tally.rescued.load(Ordering::Relaxed),
-        },
+        finished,
+        abandoned,
+        refused,
+        connections,
         leftovers: shared.leftovers(),
         hooks,
         failed_tasks,

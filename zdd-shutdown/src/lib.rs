@@ -60,6 +60,16 @@
 //! can cross the server's close of an idle connection on the wire. The lame
 //! duck makes that rare; [`IdleClose::WaitForPeer`] excludes it.
 //!
+//! # Requests that come too late
+//!
+//! No request is refused while there is time left: a 503 is a failed request
+//! too. When the time of requests is over, one can still come, on a connection
+//! that another request or [`IdleClose::WaitForPeer`] keeps open, and to a
+//! runtime that was stuck. The serve loop then tells its client that nothing
+//! has seen it: 503 with `Connection: close` and `Retry-After` over HTTP/1,
+//! `REFUSED_STREAM` over HTTP/2, which gRPC clients know as `UNAVAILABLE`. Such
+//! requests are [`Report::refused`]. The layer refuses nothing, ever.
+//!
 //! # Settings of the pod
 //!
 //! `terminationGracePeriodSeconds` includes the `preStop` hook and has to
@@ -92,6 +102,7 @@
 //! | pin-project-lite | futures and bodies without `unsafe` | always |
 //! | http, http-body, tower-layer, tower-service | the layer: traits and types, no machinery | `tower` (default) |
 //! | hyper, hyper-util | HTTP/1 and HTTP/2 | `hyper` |
+//! | h2 | the code by which a stream is refused; hyper brings it | `hyper` |
 //! | futures-core | the listener as a `Stream`; hyper brings it | `hyper` |
 //! | socket2 | a look into a socket before it is closed, which tokio does not have | `hyper` |
 //! | bytes | what hyper's bodies are made of | `hyper` |

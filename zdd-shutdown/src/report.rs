@@ -21,6 +21,10 @@ pub struct Report {
     pub finished: u64,
     /// Requests and guards that were still alive when their time was over.
     pub abandoned: u64,
+    /// Requests that came when their time was over, and were answered so: 503
+    /// over HTTP/1, `REFUSED_STREAM` over HTTP/2. Nothing has seen them.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub refused: u64,
     /// Connections and what became of them.
     pub connections: ConnectionReport,
     /// Names of connections and tasks that were still running when their time was over.
@@ -95,7 +99,7 @@ pub enum HookEnd {
 }
 
 impl Report {
-    /// Returns whether nothing was lost: no request abandoned, no connection
+    /// Returns whether nothing was lost: no request abandoned or refused, no connection
     /// aborted, no required hook failed, no critical task failed, not forced.
     #[must_use]
     pub fn is_clean(&self) -> bool {
@@ -103,6 +107,7 @@ impl Report {
             self.hooks.iter().all(|hook| !hook.required || hook.outcome == HookEnd::Done);
         self.end == Phase::Exited
             && self.abandoned == 0
+            && self.refused == 0
             && self.connections.aborted == 0
             && self.leftovers.is_empty()
             && hooks_kept
@@ -145,7 +150,11 @@ impl fmt::Display for Report {
         for PhaseReport { phase, took } in &self.phases {
             writeln!(f, "  {phase:<10} {took:.3?}")?;
         }
-        writeln!(f, "  requests   {} finished, {} abandoned", self.finished, self.abandoned)?;
+        write!(f, "  requests   {} finished, {} abandoned", self.finished, self.abandoned)?;
+        if self.refused > 0 {
+            write!(f, ", {} refused", self.refused)?;
+        }
+        writeln!(f)?;
         let ConnectionReport { closed, cut, aborted, rescued } = self.connections;
         writeln!(
             f,

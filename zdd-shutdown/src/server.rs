@@ -130,6 +130,7 @@ impl Server {
     /// - A connection on which nothing was sent yet gets the first-request grace.
     /// - A request that was begun is finished, unless its client stalls or the
     ///   time of requests is over.
+    /// - A request that comes when that time is over is not begun, and its client told so.
     /// - A response is not destroyed by a reset for unread input.
     /// - An upgraded connection is waited for until its socket is closed.
     ///

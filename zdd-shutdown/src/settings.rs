@@ -82,6 +82,8 @@ pub(crate) struct Limits {
     pub(crate) idle_close: IdleClose,
     /// How long unread input is discarded after the last response.
     pub(crate) linger: Duration,
+    /// How long beyond Closing a client may take to learn that its request is refused.
+    pub(crate) last_words: Duration,
 }
 
 impl Limits {
@@ -91,6 +93,7 @@ impl Limits {
         self.slow_client = budget.slow_client;
         self.pong_cap = budget.pong_cap;
         self.sweep = budget.sweep;
+        self.last_words = budget.last_words();
     }
 }
 
@@ -117,6 +120,7 @@ impl Default for Limits {
             sweep: budget::SWEEP,
             idle_close: IdleClose::default(),
             linger: Duration::from_secs(1),
+            last_words: budget::LAST_WORDS,
         }
     }
 }

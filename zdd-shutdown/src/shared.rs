@@ -15,7 +15,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     budget::Budget, counter::Books, hooks::Registry, phase::Phase, reason::Reason,
-    settings::Settings, tasks::Tasks,
+    report::ConnectionReport, settings::Settings, tasks::Tasks,
 };
 
 /// Wakes the coordinator thread.
@@ -45,6 +45,17 @@ pub(crate) struct Tally {
     pub(crate) aborted: AtomicU64,
     /// Connections taken from the accept queue when the listener closed.
     pub(crate) rescued: AtomicU64,
+    /// Requests that came when their time was over, and were told so.
+    pub(crate) refused: AtomicU64,
+}
+
+/// What became of requests and connections since the shutdown began.
+#[derive(Debug)]
+pub(crate) struct Totals {
+    pub(crate) finished: u64,
+    pub(crate) abandoned: u64,
+    pub(crate) refused: u64,
+    pub(crate) connections: ConnectionReport,
 }
 
 pub(crate) struct Shared {
@@ -109,6 +120,12 @@ impl Shared {
         self.books.signpost.phase()
     }
 
+    /// Returns whether the time of requests is over.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn is_over(&self) -> bool {
+        self.phase() >= Phase::Hooks
+    }
+
     pub(crate) fn subscribe(&self) -> watch::Receiver<Phase> {
         self.watch.subscribe()
     }
@@ -129,6 +146,23 @@ impl Shared {
         #[cfg(feature = "tokio-util")]
         self.tokens.reach(phase);
         self.watch.send_replace(phase);
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        let Tally { abandoned, cut, aborted, rescued, refused } = &self.tally;
+        let (abandoned, cut, aborted) = (load(abandoned), load(cut), load(aborted));
+        Totals {
+            finished: (self.requests.finished() + self.guards.finished()).saturating_sub(abandoned),
+            abandoned,
+            refused: load(refused),
+            connections: ConnectionReport {
+                closed: self.connections.finished().saturating_sub(cut + aborted),
+                cut,
+                aborted,
+                rescued: load(rescued),
+            },
+        }
     }
 
     pub(crate) fn timeline(&self) -> Vec<(Phase, Instant)> {

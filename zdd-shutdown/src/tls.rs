@@ -47,7 +47,7 @@ pub(crate) async fn drive_tls<S, B>(
     let shaken = tokio::select! {
         biased;
         shaken = handshake => shaken,
-        () = grace_over(&link.conn, 0) => return finish(link, End::Idle).await,
+        () = grace_over(&link, 0) => return finish(link, End::Idle).await,
     };
     match shaken {
         Ok(Ok(stream)) => {

@@ -82,7 +82,7 @@ pub(crate) async fn drive<I, S, B>(
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
     let conn = Arc::clone(&link.conn);
-    let Some((protocol, io)) = first_bytes(&conn, io, known, &protocols).await else {
+    let Some((protocol, io)) = first_bytes(&link, io, known, &protocols).await else {
         return finish(link, End::Idle).await;
     };
     let service = ConnService::new(service, Arc::clone(&conn), protocols.connect_info);
@@ -122,7 +122,7 @@ pub(crate) async fn drive<I, S, B>(
 /// A connection that was made just before the drain gets its grace: its
 /// request may be on the way.
 async fn first_bytes<I>(
-    conn: &Conn,
+    link: &Link,
     mut io: I,
     known: Option<Protocol>,
     protocols: &Protocols,
@@ -134,13 +134,13 @@ where
         return Some((protocol, Rewound::new(Bytes::new(), io)));
     }
     let mut seen = BytesMut::new();
-    let read = conn.read.load(Relaxed);
+    let read = link.conn.read.load(Relaxed);
     let sniffed = {
         let sniffing = timeout(protocols.patience, sniff(&mut io, &mut seen));
         tokio::select! {
             biased;
             sniffed = sniffing => sniffed.ok()?,
-            () = grace_over(conn, read) => return None,
+            () = grace_over(link, read) => return None,
         }
     };
     let protocol = sniffed.ok()??;
@@ -149,7 +149,8 @@ where
 
 /// Ends when a connection that has not said what it wants has had its time;
 /// `read` is what it had said before it was asked.
-pub(crate) async fn grace_over(conn: &Conn, read: u64) {
+pub(crate) async fn grace_over(link: &Link, read: u64) {
+    let conn = &link.conn;
     conn.shared.reached(Phase::Draining).await;
     let limits = conn.shared.settings.limits;
     let mut end = Instant::now() + limits.first_request_grace;
@@ -157,9 +158,16 @@ pub(crate) async fn grace_over(conn: &Conn, read: u64) {
         // It has begun to speak; then it is slow, not silent.
         end += limits.slow_client;
     }
+    let over = async {
+        conn.shared.reached(Phase::Hooks).await;
+        // A request that is there, but was not seen yet, is refused and not dropped.
+        if link.has_input() {
+            sleep(conn.shared.settings.limits.last_words).await;
+        }
+    };
     tokio::select! {
         () = sleep_until(end) => {}
-        () = conn.shared.reached(Phase::Hooks) => {}
+        () = over => {}
     }
 }
 
@@ -233,9 +241,30 @@ where
         tokio::select! {
             biased;
             _ = connection.as_mut() => return end,
-            () = &mut aborting => return End::Aborted,
+            () = &mut aborting => {
+                tokio::select! {
+                    biased;
+                    _ = connection.as_mut() => return end,
+                    () = unseen_input(link, protocol) => {}
+                }
+                let idle = facts(&link.conn, protocol).is_idle();
+                return if idle { End::Idle } else { End::Aborted };
+            }
             () = sleep_until(Instant::now() + LOOK) => {}
         }
+    }
+}
+
+/// Ends when no request is in the socket that could still be refused.
+///
+/// When the time of requests is over, what the runtime has seen was refused in
+/// the same poll. What it has not seen yet takes it a turn or two.
+async fn unseen_input(link: &Link, protocol: Protocol) {
+    let end = Instant::now() + link.conn.shared.settings.limits.last_words;
+    // Over HTTP/1, what is behind a request that runs is not read.
+    let reads = || protocol == Protocol::Http2 || link.conn.in_flight.load(Relaxed) == 0;
+    while reads() && link.has_input() && Instant::now() < end {
+        sleep(Duration::from_millis(1)).await;
     }
 }
 
@@ -263,18 +292,30 @@ pub(crate) async fn finish(link: Arc<Link>, end: End) {
         End::Done if Arc::strong_count(&link) > 1 => upgraded(link, &conn).await,
         // A reset could destroy nothing, unless a request just crossed the close.
         End::Idle if !link.has_input() => {}
-        End::Done | End::Idle => {
-            let aborting = conn.shared.reached(Phase::Hooks);
-            tokio::select! {
-                () = linger(&link, conn.shared.settings.limits.linger) => {}
-                () = aborting => {}
-            }
-        }
+        End::Done | End::Idle => say_goodbye(&link, &conn).await,
         End::Cut => {}
         End::Aborted => {
             conn.shared.tally.aborted.fetch_add(1, Relaxed);
             conn.shared.leave_behind(|| conn.to_string());
+            if conn.refused.load(Relaxed) {
+                say_goodbye(&link, &conn).await;
+            }
         }
+    }
+}
+
+/// Closes the socket without a reset; quickly when the time of requests is over.
+async fn say_goodbye(link: &Link, conn: &Conn) {
+    let over = async {
+        conn.shared.reached(Phase::Hooks).await;
+        if conn.refused.load(Relaxed) {
+            sleep(conn.shared.settings.limits.last_words).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = linger(link, conn.shared.settings.limits.linger) => {}
+        () = over => {}
     }
 }
 

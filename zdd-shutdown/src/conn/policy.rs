@@ -31,6 +31,13 @@ pub(crate) struct Facts {
     pub(crate) write_blocked: bool,
 }
 
+impl Facts {
+    /// Returns whether nothing would be lost if the connection ended now.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.in_flight == 0 && !self.partial_head && !self.write_blocked
+    }
+}
+
 /// What the driver shall do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {

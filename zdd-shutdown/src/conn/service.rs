@@ -14,10 +14,13 @@ use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::{body::Holding, conn::Conn, counter::Place, layer::is_probe, leave::Leave};
-
-/// The response body as hyper sees it; the request counts until it has ended.
-type CountedBody<B> = Holding<B, Ticket>;
+use crate::{
+    body::Holding,
+    conn::{Conn, driver::BoxError, refusal::Refusal},
+    counter::Place,
+    layer::is_probe,
+    leave::Leave,
+};
 
 /// Calls the program's service and keeps the books of the connection.
 pub(crate) struct ConnService<S> {
@@ -38,24 +41,32 @@ impl<S> ConnService<S> {
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for ConnService<S>
 where
-    S: Service<Request<RequestBody>, Response = Response<B>> + Clone,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error: Into<BoxError>> + Clone,
 {
     type Response = Response<CountedBody<B>>;
-    type Error = S::Error;
+    type Error = BoxError;
     type Future = CallFuture<S>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         // Counted before the phase is read: see the counter module.
         let place = self.conn.shared.requests.enter();
+        let leave = Leave::of(&request);
+        if place.is_shutting_down() {
+            if self.conn.shared.is_over() {
+                place.give_up();
+                self.conn.refuse();
+                let state = State::Refused { refusal: Refusal::of(&request) };
+                return CallFuture { state, ticket: None, leave };
+            }
+            if !is_probe(&self.conn.shared, &request) {
+                self.conn.arrive();
+            }
+        }
         self.conn.request_began(&request);
         let ticket = Ticket { place, conn: Arc::clone(&self.conn), responding: false };
-        if ticket.place.is_shutting_down() && !is_probe(&self.conn.shared, &request) {
-            self.conn.arrive();
-        }
         if let (Some(tell), Some(address)) = (self.connect_info, self.conn.peer.address()) {
             tell(request.extensions_mut(), address);
         }
-        let leave = Leave::of(&request);
         let conn = Arc::clone(&self.conn);
         CallFuture {
             state: State::Ready {
@@ -110,27 +121,29 @@ pin_project! {
         /// Waits for the service to be ready, which tower asks for.
         Ready { service: S, request: Option<Request<RequestBody>> },
         Called { #[pin] future: F },
+        /// The time of requests is over.
+        Refused { refusal: Refusal },
     }
 }
 
 impl<S, B> Future for CallFuture<S>
 where
-    S: Service<Request<RequestBody>, Response = Response<B>>,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error: Into<BoxError>>,
 {
-    type Output = Result<Response<CountedBody<B>>, S::Error>;
+    type Output = Result<Response<CountedBody<B>>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
             match this.state.as_mut().project() {
                 StateProj::Ready { service, request } => {
-                    ready!(service.poll_ready(cx))?;
+                    ready!(service.poll_ready(cx)).map_err(Into::into)?;
                     let request = request.take().expect("state changes in the same poll");
                     let future = service.call(request);
                     this.state.set(State::Called { future });
                 }
                 StateProj::Called { future } => {
-                    let mut response = ready!(future.poll(cx))?;
+                    let mut response = ready!(future.poll(cx)).map_err(Into::into)?;
                     let mut ticket = this.ticket.take();
                     if let Some(ticket) = &mut ticket {
                         ticket.response_began();
@@ -138,9 +151,55 @@ where
                     if ticket.as_ref().is_some_and(|ticket| ticket.place.wants_close()) {
                         this.leave.ask(&mut response);
                     }
-                    return Poll::Ready(Ok(response.map(|inner| Holding::new(inner, ticket))));
+                    let counted = |inner| CountedBody::Answer { body: Holding::new(inner, ticket) };
+                    return Poll::Ready(Ok(response.map(counted)));
                 }
+                StateProj::Refused { refusal } => return Poll::Ready(refusal.into_result()),
             }
+        }
+    }
+}
+
+pin_project! {
+    /// The response body as hyper sees it; the request counts until it has ended.
+    #[derive(Default)]
+    #[project = CountedProj]
+    pub(crate) enum CountedBody<B> {
+        Answer { #[pin] body: Holding<B, Ticket> },
+        /// That of a refusal.
+        #[default]
+        Empty,
+    }
+}
+
+impl<B: Body> Body for CountedBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    #[inline]
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        match self.project() {
+            CountedProj::Answer { body } => body.poll_frame(cx),
+            CountedProj::Empty => Poll::Ready(None),
+        }
+    }
+
+    #[inline]
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Answer { body } => body.is_end_stream(),
+            Self::Empty => true,
+        }
+    }
+
+    #[inline]
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Answer { body } => body.size_hint(),
+            Self::Empty => SizeHint::with_exact(0),
         }
     }
 }

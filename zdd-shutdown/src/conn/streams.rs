@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::{Arc, Mutex, atomic::Ordering::Relaxed},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use pin_project_lite::pin_project;
@@ -38,6 +38,27 @@ where
     fn execute(&self, stream: F) {
         self.conn.streams.fetch_add(1, Relaxed);
         let counted = Counted { stream, _one: One(Arc::clone(&self.conn)) };
+        if self.conn.shared.is_over() {
+            return self.execute_now(Box::pin(counted));
+        }
+        self.spawn(counted);
+    }
+}
+
+impl StreamTasks {
+    /// Polls a stream before its connection goes on. The connection is not
+    /// polled again, and this is how the refusal of a stream still gets out.
+    fn execute_now<F>(&self, mut stream: Pin<Box<F>>)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let waker = Waker::noop();
+        if stream.as_mut().poll(&mut Context::from_waker(waker)).is_pending() {
+            self.spawn(stream);
+        }
+    }
+
+    fn spawn(&self, counted: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = lock(&self.tasks);
         while tasks.try_join_next().is_some() {}
         tasks.spawn(counted);

@@ -1,4 +1,4 @@
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use http::{HeaderValue, Version};
 
@@ -128,4 +128,13 @@ async fn other_options_of_the_connection_stay() {
     let request = get("/too-old", Version::HTTP_11);
     let response = shutdown.layer().layer(Echo).call(request).await.unwrap();
     assert_eq!(response.headers()[header::CONNECTION], "close, upgrade");
+}
+
+#[tokio::test]
+async fn no_request_is_refused_even_when_the_time_of_requests_is_over() {
+    let shutdown = Shutdown::builder().deadline(Duration::from_millis(200)).embed().unwrap();
+    let mut service = shutdown.layer().layer(Echo);
+    shutdown.trigger(Reason::Completed);
+    shutdown.aborting().await;
+    assert_eq!(service.call(get("/", Version::HTTP_11)).await.unwrap().status(), 200);
 }

@@ -38,9 +38,9 @@ pub(crate) type Replies =
 /// A service with a unary call and two kinds of streams, in the shape of the
 /// health service, which saves a code generator.
 #[derive(Clone)]
-struct Probe {
-    handle: ShutdownHandle,
-    gate: Arc<Semaphore>,
+pub(crate) struct Probe {
+    pub(crate) handle: ShutdownHandle,
+    pub(crate) gate: Arc<Semaphore>,
 }
 
 #[tonic::async_trait]

@@ -5,6 +5,7 @@
 #[cfg(unix)]
 mod adapters;
 mod bad_input;
+mod cut_off;
 mod events;
 mod frames;
 mod grpc;
