@@ -109,6 +109,7 @@
 //! | axum | probe routes, its `Listener` | `axum` |
 //! | tokio-rustls | TLS | `tls` |
 //! | tonic, tonic-health | gRPC health, addresses for tonic's own server | `tonic` |
+//! | metrics | gauges and counters for the program's recorder | `metrics` |
 //! | tokio-util | phases as cancellation tokens | `tokio-util` |
 //! | listenfd | sockets that systemd opened, without `unsafe` here | `systemd` |
 //! | serde | the report as data | `serde` |
@@ -146,6 +147,8 @@ mod leave;
 #[cfg(feature = "hyper")]
 mod listen;
 mod machine;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod phase;
 mod readiness;
 mod reason;

@@ -68,6 +68,9 @@ pub(crate) struct Shared {
     pub(crate) tracks_connections: AtomicBool,
     #[cfg(feature = "tokio-util")]
     pub(crate) tokens: crate::token::Tokens,
+    /// Tells who publishes metrics that the phase has changed.
+    #[cfg(feature = "metrics")]
+    pub(crate) publisher: OnceLock<mpsc::Sender<()>>,
     marked_ready: AtomicBool,
     marked_dead: AtomicBool,
     pub(crate) budget: Budget,
@@ -101,6 +104,8 @@ impl Shared {
             tracks_connections: AtomicBool::new(false),
             #[cfg(feature = "tokio-util")]
             tokens: crate::token::Tokens::new(),
+            #[cfg(feature = "metrics")]
+            publisher: OnceLock::new(),
             marked_ready: AtomicBool::new(false),
             marked_dead: AtomicBool::new(false),
             budget,
@@ -145,6 +150,11 @@ impl Shared {
         lock(&self.timeline).push((phase, Instant::now()));
         #[cfg(feature = "tokio-util")]
         self.tokens.reach(phase);
+        #[cfg(feature = "metrics")]
+        if let Some(publisher) = self.publisher.get() {
+            // An error means that the last phase was published.
+            let _ = publisher.send(());
+        }
         self.watch.send_replace(phase);
     }
 

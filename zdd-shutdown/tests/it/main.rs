@@ -15,6 +15,7 @@ mod http2;
 mod lifecycle;
 #[cfg(unix)]
 mod load;
+mod metrics;
 mod own_loop;
 #[cfg(unix)]
 mod process;
