@@ -22,6 +22,9 @@ use zdd_shutdown::Shutdown;
 #[global_allocator]
 static ALLOC: AllocProfiler<std::alloc::System> = AllocProfiler::system();
 
+/// More than there are processors show whether what is shared slows the others down.
+const THREADS: [usize; 5] = [1, 2, 4, 16, 64];
+
 fn main() {
     divan::main();
 }
@@ -71,12 +74,12 @@ where
     body.as_mut().poll_frame(cx).is_ready()
 }
 
-#[divan::bench(threads = [1, 2])]
+#[divan::bench(threads = THREADS)]
 fn bare(bencher: Bencher<'_, '_>) {
     bencher.with_inputs(|| Nothing).bench_refs(run);
 }
 
-#[divan::bench(threads = [1, 2])]
+#[divan::bench(threads = THREADS)]
 fn with_layer(bencher: Bencher<'_, '_>) {
     let shutdown = Shutdown::builder().embed().expect("the defaults work");
     let layer = shutdown.layer();
@@ -84,14 +87,14 @@ fn with_layer(bencher: Bencher<'_, '_>) {
 }
 
 /// tower-http's counter: of requests up to the end of their bodies, and no more than a number.
-#[divan::bench(threads = [1, 2])]
+#[divan::bench(threads = THREADS)]
 fn tower_http_in_flight(bencher: Bencher<'_, '_>) {
     let (layer, _counter) = InFlightRequestsLayer::pair();
     bencher.with_inputs(|| layer.layer(Nothing)).bench_refs(run);
 }
 
 /// The layer of the `drain` crate, which lets go when the response begins.
-#[divan::bench(threads = [1, 2])]
+#[divan::bench(threads = THREADS)]
 fn drain_retain(bencher: Bencher<'_, '_>) {
     let (_signal, watch) = drain::channel();
     let layer = drain::Retain::layer(watch);

@@ -14,7 +14,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Barrier,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -26,7 +26,7 @@ use axum::{
     extract::Path,
     routing::{get, post},
 };
-use tokio::sync::Notify;
+use tokio::{runtime::Handle, sync::Notify};
 use tonic::service::Routes;
 use zdd_shutdown::{Backlog, Listener, Reason, Report, SecondSignal, Server, Shutdown, Stage};
 
@@ -147,8 +147,26 @@ async fn sleep(Path(ms): Path<u64>) -> &'static str {
     "slept"
 }
 
-/// Blocks a worker of the runtime, as a handler should not.
+/// Blocks every worker of the runtime, as a handler should not block even one.
+///
+/// One request per worker would not do: what comes next may wait in the queue of one that is
+/// blocked already.
 async fn block(Path(ms): Path<u64>) -> &'static str {
+    let runtime = Handle::current();
+    let workers = runtime.metrics().num_workers();
+    let all = Arc::new(Barrier::new(workers));
+    let others = Arc::clone(&all);
+    // From outside of the runtime, tasks go to whichever worker is free.
+    thread::spawn(move || {
+        for _ in 1..workers {
+            let all = Arc::clone(&others);
+            runtime.spawn(async move {
+                all.wait();
+                thread::sleep(Duration::from_millis(ms));
+            });
+        }
+    });
+    all.wait();
     println!("began /block/{ms}");
     thread::sleep(Duration::from_millis(ms));
     "blocked"

@@ -112,12 +112,17 @@ impl State {
                 }
             }
             Self::Draining { since, traffic, .. } => {
+                // By then every client was asked to leave, those of HTTP/2 in this phase only. They
+                // come again at once, perhaps here, and that is no silence any more.
+                let told = now.saturating_sub(since) >= budget.sweep;
+                let empty = facts.in_flight == 0 && facts.connections == 0;
                 let drained = match traffic {
-                    Traffic::Moves => facts.in_flight == 0 && facts.quiet_for >= budget.quiet,
-                    Traffic::Stays => {
-                        (facts.in_flight == 0 && facts.connections == 0)
-                            || now.saturating_sub(since) >= budget.sweep
+                    Traffic::Moves => {
+                        facts.in_flight == 0
+                            && facts.quiet_for >= budget.quiet
+                            && (told || facts.connections == 0)
                     }
+                    Traffic::Stays => empty || told,
                 };
                 if drained || elapsed >= budget.draining_ends() {
                     Self::Closing { began }

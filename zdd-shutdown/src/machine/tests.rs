@@ -51,10 +51,40 @@ fn quiet_traffic_ends_the_lame_duck_at_its_minimum() {
             (1_000, Trigger(Traffic::Moves), Phase::LameDuck),
             (5_999, Observe(quiet()), Phase::LameDuck),
             (6_000, Observe(quiet()), Phase::Draining),
-            (6_010, Observe(quiet()), Phase::Closing),
-            (6_020, Observe(Facts { listeners: 1, ..Facts::default() }), Phase::Closing),
-            (6_030, Observe(Facts::default()), Phase::Hooks),
-            (6_040, HooksDone, Phase::Exited),
+            // Its clients are told to leave in the second that the sweep takes.
+            (6_999, Observe(quiet()), Phase::Draining),
+            (7_000, Observe(quiet()), Phase::Closing),
+            (7_020, Observe(Facts { listeners: 1, ..Facts::default() }), Phase::Closing),
+            (7_030, Observe(Facts::default()), Phase::Hooks),
+            (7_040, HooksDone, Phase::Exited),
+        ],
+    );
+}
+
+#[test]
+fn clients_that_come_again_when_told_to_leave_keep_the_listener_open() {
+    let again = Facts { quiet_for: Duration::from_millis(200), ..quiet() };
+    check(
+        &budget(),
+        &[
+            (0, Ready, Phase::Serving),
+            (0, Trigger(Traffic::Moves), Phase::LameDuck),
+            (5_000, Observe(quiet()), Phase::Draining),
+            (6_100, Observe(again), Phase::Draining),
+            (6_900, Observe(Facts { quiet_for: S(1), ..quiet() }), Phase::Closing),
+        ],
+    );
+}
+
+#[test]
+fn without_connections_a_quiet_drain_does_not_wait_for_the_sweep() {
+    check(
+        &budget(),
+        &[
+            (0, Ready, Phase::Serving),
+            (0, Trigger(Traffic::Moves), Phase::LameDuck),
+            (5_000, Observe(quiet()), Phase::Draining),
+            (5_010, Observe(Facts { connections: 0, ..quiet() }), Phase::Closing),
         ],
     );
 }

@@ -4,6 +4,8 @@
 
 #[cfg(unix)]
 mod adapters;
+#[cfg(unix)]
+mod age;
 mod bad_input;
 mod cut_off;
 mod events;

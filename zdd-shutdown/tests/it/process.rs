@@ -47,13 +47,10 @@ fn serving(env: &[(&str, &str)]) -> Victim {
     victim
 }
 
-/// Blocks all worker threads, of which there are so many.
-fn block(victim: &mut Victim, workers: usize) -> Vec<TcpStream> {
-    let mut blocked = Vec::new();
-    for _ in 0..workers {
-        blocked.push(ask(victim, "/block/30000"));
-        victim.says("began /block/30000");
-    }
+/// Blocks all worker threads.
+fn block(victim: &mut Victim) -> TcpStream {
+    let blocked = ask(victim, "/block/30000");
+    victim.says("began /block/30000");
     blocked
 }
 
@@ -170,9 +167,9 @@ fn a_second_sigterm_follows_the_policy() {
 
 #[test]
 fn the_watchdog_ends_a_process_whose_workers_are_all_blocked() {
-    for (runtime, workers) in [("multi_thread", 2), ("current_thread", 1)] {
+    for runtime in ["multi_thread", "current_thread"] {
         let mut victim = Victim::start("serve", &[DEADLINE, ("RUNTIME", runtime)]);
-        let _blocked = block(&mut victim, workers);
+        let _blocked = block(&mut victim);
         let end = victim.end_by("TERM");
         assert_eq!(end.code, Some(1), "{end:?}");
         let off = end.took.abs_diff(ms(2_000));
@@ -184,7 +181,7 @@ fn the_watchdog_ends_a_process_whose_workers_are_all_blocked() {
 #[test]
 fn a_second_sigint_works_while_all_workers_are_blocked() {
     let mut victim = Victim::start("serve", &[("ZDD_SHUTDOWN_DEADLINE", "20s")]);
-    let _blocked = block(&mut victim, 2);
+    let _blocked = block(&mut victim);
     victim.signal("INT");
     victim.says("phase draining");
     let end = victim.end_by("INT");
@@ -230,7 +227,7 @@ fn a_current_thread_runtime_drains_as_well() {
 fn the_termination_grace_brings_the_deadline_forward() {
     let env = [DEADLINE, ("ZDD_TERMINATION_GRACE", "4s")];
     let mut victim = Victim::start("serve", &env);
-    let _blocked = block(&mut victim, 2);
+    let _blocked = block(&mut victim);
     let end = victim.end_by("TERM");
     assert_eq!(end.code, Some(1));
     assert!(end.took.abs_diff(ms(1_000)) < ms(100), "{end:?}");
@@ -312,7 +309,7 @@ fn as_pid_1_sigterm_is_heard_and_the_end_is_clean() {
 #[test]
 fn as_pid_1_a_forced_exit_really_exits() {
     let Some(mut victim) = as_init(&[DEADLINE]) else { return };
-    let _blocked = block(&mut victim, 2);
+    let _blocked = block(&mut victim);
     let end = victim.end_by("TERM");
     assert_eq!(end.code, Some(1), "{end:?}");
     assert!(end.stderr.contains("forced exit with code 1 (deadline reached)"), "{end:?}");
