@@ -33,12 +33,15 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Tells whether the fault can meet this request: only a read that a real server may answer
-    /// from the past can be stale.
+    /// Tells whether the fault can meet this request, by what a real server does: it answers from
+    /// the past only where it may lag, and that a revision is gone only to who names one.
     #[must_use]
     pub fn can_meet(&self, fault: &Fault) -> bool {
-        let is_stale = matches!(fault, Fault::Stale { .. });
-        fault.meets(self.verb) && !(is_stale && self.freshness == Freshness::Newest)
+        let is_from_the_past = matches!(fault, Fault::Stale { .. });
+        let is_about_a_revision = matches!(fault, Fault::Gone | Fault::GoneHttp);
+        fault.meets(self.verb)
+            && (!is_from_the_past || matches!(self.freshness, Freshness::Any { .. }))
+            && (!is_about_a_revision || self.freshness == Freshness::Pinned)
     }
 }
 

@@ -98,10 +98,12 @@ pub enum Freshness {
         /// The revision, 0 for none.
         not_before: u64,
     },
-    /// The newest state, or the state at exactly one revision: writes, and reads without a
-    /// resourceVersion.
+    /// The newest state: writes, and reads without a resourceVersion.
     #[default]
     Newest,
+    /// From exactly the revision that the client names, which the server may have compacted: the
+    /// next page of a list, a list with `resourceVersionMatch=Exact`, a watch from a revision on.
+    Pinned,
 }
 
 /// Where a path leads.
@@ -339,24 +341,29 @@ impl Call {
     /// a read without one is a consistent one.
     pub(crate) fn freshness(&self) -> Freshness {
         let query = &self.query;
+        if !query.continue_token.is_empty() {
+            return Freshness::Pinned;
+        }
         let Ok(not_before) = query.resource_version.parse::<u64>() else {
             return Freshness::Newest;
         };
-        let from_cache = match self.verb {
-            Verb::Get => true,
+        match self.verb {
+            Verb::Get => Freshness::Any { not_before },
             Verb::List => {
                 let is_exact = not_before > 0
                     && (query.limit > 0 && query.resource_version_match.is_empty()
                         || query.resource_version_match == "Exact");
-                query.continue_token.is_empty() && !is_exact
+                if is_exact { Freshness::Pinned } else { Freshness::Any { not_before } }
+            }
+            Verb::Watch if not_before == 0 || query.send_initial_events == Some(true) => {
+                Freshness::Any { not_before }
             }
             // From a revision on there are changes only, and these come in order.
-            Verb::Watch => not_before == 0 || query.send_initial_events == Some(true),
+            Verb::Watch => Freshness::Pinned,
             Verb::Create | Verb::Delete | Verb::DeleteCollection | Verb::Patch | Verb::Update => {
-                false
+                Freshness::Newest
             }
-        };
-        if from_cache { Freshness::Any { not_before } } else { Freshness::Newest }
+        }
     }
 
     /// Notes what the client has to be told, once.

@@ -136,7 +136,7 @@ impl ApiServer {
         let known = match route.as_ref().ok() {
             Some(Route::Objects(call)) => match call.freshness() {
                 Freshness::Any { not_before } => not_before.min(now),
-                Freshness::Newest => now,
+                Freshness::Newest | Freshness::Pinned => now,
             },
             Some(Route::Document(_)) | None => now,
         };

@@ -35,6 +35,8 @@ pub enum Fault {
         status: u16,
     },
     /// The revision is said to be gone: by an ERROR event of a watch, by status of a list.
+    ///
+    /// Meets only requests that name the revision: a watch from it on, the next page of a list.
     Gone,
     /// The revision is said to be gone by the HTTP status, of a watch too.
     GoneHttp,

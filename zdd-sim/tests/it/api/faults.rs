@@ -186,13 +186,29 @@ async fn a_stale_watch_delivers_late_and_in_order() {
 #[tokio::test(start_paused = true)]
 async fn gone_comes_as_an_event_or_as_a_status() {
     let bed = Bed::new();
-    let (_, maps) = faulty(&bed, "0:gone,1:gone-http");
-    let mut watch = maps.watch(&WatchParams::default(), "0").await.unwrap().boxed();
+    let (_, maps) = faulty(&bed, "0:gone,1:gone-http,3:gone");
+    let mut watch = maps.watch(&WatchParams::default(), "1").await.unwrap().boxed();
     let event = watch.next().await.unwrap().unwrap();
     let WatchEvent::Error(status) = event else { panic!("{event:?}") };
     assert_eq!((status.code, &*status.reason), (410, "Expired"));
-    let refused = maps.watch(&WatchParams::default(), "0").await.map(|_| ());
+    let refused = maps.watch(&WatchParams::default(), "1").await.map(|_| ());
     assert!(told(refused).starts_with("410 Expired"));
+
+    bed.add_config_map("a").await;
+    bed.add_config_map("b").await;
+    let page = ListParams::default().limit(1);
+    let token = maps.list(&page).await.unwrap().metadata.continue_.unwrap();
+    assert!(told(maps.list(&page.continue_token(&token)).await).starts_with("410 Expired"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_gone_for_a_request_that_names_no_revision() {
+    let bed = Bed::new();
+    let (faults, maps) = faulty(&bed, "0:gone,1:gone,2:gone-http");
+    maps.list(&ListParams::default()).await.unwrap();
+    maps.list(&ListParams::default().match_any()).await.unwrap();
+    let _watch = maps.watch(&WatchParams::default(), "0").await.unwrap();
+    assert_eq!(faults.injected(), []);
 }
 
 #[tokio::test(start_paused = true)]
