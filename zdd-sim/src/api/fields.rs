@@ -7,6 +7,10 @@ use serde_json::{Map, Value};
 
 use super::schema::{ListKind, Schema, default_key};
 
+mod difference;
+
+pub(crate) use difference::Difference;
+
 /// A set of fields as a tree; keys are path elements as `FieldsV1` writes them: `f:name` for a
 /// field, `k:{…}` for an item by its keys, `v:…` for an item by its value.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -14,14 +18,6 @@ pub(crate) struct Fields {
     /// The node itself is in the set, apart from what is below it.
     member: bool,
     children: BTreeMap<String, Self>,
-}
-
-/// What differs between two objects.
-#[derive(Debug, Default)]
-pub(crate) struct Difference {
-    /// Added or modified.
-    pub(crate) changed: Fields,
-    pub(crate) removed: Fields,
 }
 
 impl Fields {
@@ -236,186 +232,5 @@ fn shown(key: &str) -> String {
     format!("[{}]", keys.join(","))
 }
 
-impl Difference {
-    /// Compares two values of one field.
-    pub(crate) fn between(
-        schema: Schema<'_>,
-        old: &Value,
-        new: &Value,
-        (around, field): (&str, &str),
-    ) -> Self {
-        let mut all = Self::default();
-        if old == new {
-            return all;
-        }
-        match (old, new) {
-            (Value::Object(old), Value::Object(new)) if !schema.is_atomic_map(field) => {
-                for (key, new) in new {
-                    let below = old.get(key).map_or_else(
-                        || Self::added(Fields::of(schema.member(key), new, field, key)),
-                        |old| Self::between(schema.member(key), old, new, (field, key)),
-                    );
-                    all.put(format!("f:{key}"), below);
-                }
-                for (key, old) in old.iter().filter(|(key, _)| !new.contains_key(*key)) {
-                    let gone = Self::removed(Fields::of(schema.member(key), old, field, key));
-                    all.put(format!("f:{key}"), gone);
-                }
-                all
-            }
-            (Value::Array(old), Value::Array(new))
-                if schema.list_kind(around, field) != ListKind::Atomic =>
-            {
-                all.between_items(schema, (old, new), (around, field));
-                all
-            }
-            _ => Self::added(Fields::leaf()),
-        }
-    }
-
-    fn between_items(
-        &mut self,
-        schema: Schema<'_>,
-        (old, new): (&[Value], &[Value]),
-        (around, field): (&str, &str),
-    ) {
-        let kind = schema.list_kind(around, field);
-        let by_key = |items: &[Value]| -> BTreeMap<String, Value> {
-            let keyed = items.iter().filter_map(|item| Some((element(kind, item)?, item.clone())));
-            keyed.collect()
-        };
-        let (old, new) = (by_key(old), by_key(new));
-        let whole = |item: &Value| {
-            let mut fields = match kind {
-                ListKind::Map(_) | ListKind::Named(_) => {
-                    Fields::of(schema.item(), item, around, field)
-                }
-                ListKind::Atomic | ListKind::Set => Fields::default(),
-            };
-            fields.member = true;
-            fields
-        };
-        for (key, item) in &new {
-            let below = match (old.get(key), kind) {
-                (None, _) => Self::added(whole(item)),
-                (Some(old), ListKind::Map(_) | ListKind::Named(_)) => {
-                    Self::between(schema.item(), old, item, (around, field))
-                }
-                (Some(_), ListKind::Atomic | ListKind::Set) => Self::default(),
-            };
-            self.put(key.clone(), below);
-        }
-        for (key, item) in old.iter().filter(|(key, _)| !new.contains_key(*key)) {
-            self.put(key.clone(), Self::removed(whole(item)));
-        }
-    }
-
-    fn added(changed: Fields) -> Self {
-        Self { changed, removed: Fields::default() }
-    }
-
-    fn removed(removed: Fields) -> Self {
-        Self { changed: Fields::default(), removed }
-    }
-
-    fn put(&mut self, key: String, below: Self) {
-        if !below.changed.is_empty() {
-            self.changed.children.insert(key.clone(), below.changed);
-        }
-        if !below.removed.is_empty() {
-            self.removed.children.insert(key, below.removed);
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn of(value: &Value) -> Fields {
-        Fields::of(Schema::BuiltIn, value, "", "")
-    }
-
-    fn pod() -> Value {
-        json!({
-            "metadata": { "labels": { "app": "web" }, "finalizers": ["x"] },
-            "spec": {
-                "containers": [{
-                    "name": "web",
-                    "image": "web:1",
-                    "args": ["a", "b"],
-                    "ports": [{ "containerPort": 80 }],
-                }],
-                "nodeSelector": { "zone": "a" },
-            },
-        })
-    }
-
-    #[test]
-    fn fields_are_written_as_the_server_does() {
-        let expected = json!({
-            "f:metadata": {
-                "f:finalizers": { "v:\"x\"": {} },
-                "f:labels": { "f:app": {} },
-            },
-            "f:spec": {
-                "f:containers": { "k:{\"name\":\"web\"}": {
-                    ".": {},
-                    "f:args": {},
-                    "f:image": {},
-                    "f:name": {},
-                    "f:ports": { "k:{\"containerPort\":80,\"protocol\":\"TCP\"}": {
-                        ".": {},
-                        "f:containerPort": {},
-                    } },
-                } },
-                "f:nodeSelector": {},
-            },
-        });
-        assert_eq!(of(&pod()).to_value(), expected);
-        assert_eq!(Fields::parse(&expected), of(&pod()));
-    }
-
-    #[test]
-    fn paths_read_like_the_servers_conflicts() {
-        let fields = of(&pod());
-        let paths = fields.paths();
-        assert!(paths.contains(&".metadata.labels.app".to_owned()), "{paths:?}");
-        assert!(paths.contains(&".spec.containers[name=\"web\"].image".to_owned()), "{paths:?}");
-        assert!(paths.contains(&".metadata.finalizers[=\"x\"]".to_owned()), "{paths:?}");
-    }
-
-    #[test]
-    fn a_difference_names_what_changed_and_what_went() {
-        let mut new = pod();
-        new["spec"]["containers"][0]["image"] = "web:2".into();
-        new["spec"]["containers"][0]["args"] = json!(["a"]);
-        new["metadata"]["labels"] = json!({ "tier": "front" });
-        let found = Difference::between(Schema::BuiltIn, &pod(), &new, ("", ""));
-        assert_eq!(
-            found.changed.paths(),
-            [
-                ".metadata.labels.tier",
-                ".spec.containers[name=\"web\"].args",
-                ".spec.containers[name=\"web\"].image",
-            ]
-        );
-        assert_eq!(found.removed.paths(), [".metadata.labels.app"]);
-    }
-
-    #[test]
-    fn sets_obey_their_laws() {
-        let one = of(&pod());
-        let mut other = pod();
-        other["spec"]["containers"][0]["image"] = json!(null);
-        other["spec"]["hostname"] = "h".into();
-        let two = of(&other);
-        assert_eq!(one.union(&one), one);
-        assert_eq!(one.intersection(&one), one);
-        assert!(one.minus(&one).is_empty());
-        assert_eq!(one.union(&two), two.union(&one));
-        assert_eq!(one.minus(&two).union(&one.intersection(&two)), one);
-    }
-}
+mod tests;
