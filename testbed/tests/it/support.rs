@@ -71,9 +71,11 @@ impl Bed {
 
     fn command(&self, args: &[&str]) -> Command {
         let own = env!("CARGO_BIN_EXE_zdd-testbed").to_owned();
-        let mut words = self.prefix.iter().chain([&own]);
-        let mut command = Command::new(words.next().unwrap());
-        command.args(words).arg("--state").arg(self.dir()).args(args).stdin(Stdio::null());
+        // A shell that runs the tests in the background has them ignore SIGINT, and what they
+        // start as well.
+        let mut command = Command::new("env");
+        command.arg("--default-signal=INT").args(self.prefix.iter().chain([&own]));
+        command.arg("--state").arg(self.dir()).args(args).stdin(Stdio::null());
         if let Some(tools) = &self.tools {
             command.env("ZDD_TOOLS", tools);
         }
