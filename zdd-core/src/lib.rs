@@ -37,7 +37,7 @@ mod template;
 mod tracker;
 pub mod unwind;
 
-pub use amount::{Amount, InvalidAmount, Percent};
+pub use amount::{Amount, InvalidAmount, Part};
 pub use clock::{Clock, elapsed, later};
 pub use cluster::{Cause, Cluster, ClusterError, Mark, Prepared, Request};
 pub use error::{RolloutError, chain};

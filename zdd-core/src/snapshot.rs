@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::amount::Amount;
+use crate::amount::{Amount, Part};
 use crate::lease::Epoch;
 use crate::template::Template;
 
@@ -104,7 +104,7 @@ pub struct Settings {
     pub max_surge: Option<Amount>,
     /// How many pods may be missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_unavailable: Option<Amount>,
+    pub max_unavailable: Option<Part>,
     /// Seconds that a pod must be ready before it counts as available.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_ready_seconds: Option<u32>,

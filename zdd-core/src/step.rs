@@ -153,8 +153,8 @@ impl fmt::Display for Settings {
             separator = ", ";
             Ok(())
         };
-        part(f, "maxSurge", self.max_surge.map(String::from))?;
-        part(f, "maxUnavailable", self.max_unavailable.map(String::from))?;
+        part(f, "maxSurge", self.max_surge.map(|amount| amount.to_string()))?;
+        part(f, "maxUnavailable", self.max_unavailable.map(|part| part.to_string()))?;
         part(f, "minReadySeconds", self.min_ready_seconds.map(|seconds| seconds.to_string()))?;
         part(f, "partition", self.partition.map(|ordinal| ordinal.to_string()))
     }

@@ -65,7 +65,7 @@ pub trait DeploymentStrategy: Send + Sync {
     fn settings(&self, kind: WorkloadKind) -> Settings {
         let mut settings = Settings::default();
         if kind != WorkloadKind::StatefulSet {
-            settings.max_unavailable = Some(crate::Amount::ZERO);
+            settings.max_unavailable = Some(crate::Part::ZERO);
             settings.max_surge = Some(crate::Amount::Count(1));
         }
         settings

@@ -9,7 +9,7 @@ use zdd_core::{
 
 use crate::names::{EPOCH_LABEL, is_pod_of};
 use crate::objects::{
-    self, HASH_LABEL, Happening, IntOrString, Object, REVISION_LABEL, ReplicaSet, Revision, Slice,
+    self, HASH_LABEL, Happening, Object, REVISION_LABEL, ReplicaSet, Revision, Slice,
 };
 use crate::{completion, trouble};
 
@@ -65,13 +65,11 @@ pub(crate) fn settings(kind: WorkloadKind, workload: &objects::Workload) -> Sett
     let mut settings = Settings::default();
     settings.min_ready_seconds = Some(workload.spec.min_ready_seconds);
     let rolling = workload.spec.update_strategy.rolling_update.clone().unwrap_or_default();
-    let amount = |knob: Option<&IntOrString>| knob.and_then(|knob| knob.amount().ok());
-    settings.max_unavailable = amount(rolling.max_unavailable.as_ref());
+    let surge = rolling.max_surge.and_then(|knob| knob.amount().ok());
+    settings.max_unavailable = rolling.max_unavailable.and_then(|knob| knob.part().ok());
     match kind {
-        WorkloadKind::DaemonSet => {
-            settings.max_surge = amount(rolling.max_surge.as_ref()).or(Some(Amount::ZERO));
-        }
-        WorkloadKind::Deployment => settings.max_surge = amount(rolling.max_surge.as_ref()),
+        WorkloadKind::DaemonSet => settings.max_surge = surge.or(Some(Amount::ZERO)),
+        WorkloadKind::Deployment => settings.max_surge = surge,
         WorkloadKind::StatefulSet => settings.partition = Some(rolling.partition.unwrap_or(0)),
     }
     settings

@@ -6,8 +6,8 @@
 
 use jiff::Timestamp;
 use zdd_core::{
-    Amount, Completion, Decision, DeploymentStrategy, Intervention, Judgement, Milestone,
-    Observation, Reason, Settings, Step, Wait, Workload, WorkloadKind, later, unwind,
+    Completion, Decision, DeploymentStrategy, Intervention, Judgement, Milestone, Observation,
+    Part, Reason, Settings, Step, Wait, Workload, WorkloadKind, later, unwind,
 };
 
 use crate::fail_fast::Health;
@@ -192,7 +192,7 @@ impl DeploymentStrategy for Rolling {
             settings.partition = self.config.stage.map(|_| 0);
         } else {
             settings.max_surge = Some(self.config.max_surge);
-            settings.max_unavailable = Some(Amount::ZERO);
+            settings.max_unavailable = Some(Part::ZERO);
         }
         settings
     }
@@ -202,6 +202,13 @@ impl DeploymentStrategy for Rolling {
             return Err("a DaemonSet's controller cannot be stopped after a first stage; \
                         leave the stage out and use a soak time"
                 .to_owned());
+        }
+        if kind == WorkloadKind::DaemonSet && Part::try_from(self.config.max_surge).is_err() {
+            return Err(format!(
+                "maxSurge is {}, but a DaemonSet has one pod on each node and one beside it at \
+                 most; ask for 100% or less",
+                self.config.max_surge
+            ));
         }
         Ok(())
     }

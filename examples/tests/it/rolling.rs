@@ -110,7 +110,9 @@ fn the_last_line_of_a_run_with_json_is_its_report() {
 #[test]
 fn bad_flags_are_refused_with_what_is_allowed() {
     for (args, hint) in [
-        (&["--max-surge", "150%"][..], "0% to 100%"),
+        (&["--max-surge", "a few"][..], "\"a few\" is not a number of pods"),
+        (&["--max-surge", "-1"], "'-1'"),
+        (&["--stage", "150%"], "\"150%\" is more than all pods"),
         (&["--max-surge", "0"], "maxSurge is 0"),
         (&["--replicas", "0"], "1..=50"),
         (&["--kubeconfig", "/nowhere"], "error: failed to read /nowhere: "),

@@ -64,7 +64,7 @@ impl Ideal {
         workload.replicas = replicas;
         workload.revision = Some(RevisionHash::new("web:1"));
         workload.settings.max_surge = Some(Amount::Count(1));
-        workload.settings.max_unavailable = Some(Amount::Count(1));
+        workload.settings.max_unavailable = Some(1.into());
         let mut snapshot = Snapshot::default();
         snapshot.workload = Some(workload);
         snapshot.pods = (0..replicas).map(|index| pod("web:1", index)).collect();

@@ -1,8 +1,7 @@
 //! Turning back, refusals, and unsafe strategies.
 
 use zdd_core::{
-    Amount, Decision, DeploymentStrategy, Observation, Outcome, Reason, RolloutError, Settings,
-    Step,
+    Decision, DeploymentStrategy, Observation, Outcome, Part, Reason, RolloutError, Settings, Step,
 };
 
 use crate::ideal::{Fault, Ideal, template};
@@ -86,7 +85,7 @@ impl DeploymentStrategy for Reckless {
 
     fn next(&self, seen: &Observation<'_>) -> Decision {
         let mut settings = Settings::default();
-        settings.max_unavailable = Some("100%".parse::<Amount>().unwrap());
+        settings.max_unavailable = Some("100%".parse::<Part>().unwrap());
         Decision::Apply(Step::SetTemplate { template: seen.template().clone(), settings })
     }
 }

@@ -111,7 +111,7 @@ fn knobs(
     let mut fields = Fields::new();
     let rolling = [
         ("maxSurge", settings.max_surge.map(amount)),
-        ("maxUnavailable", settings.max_unavailable.map(amount)),
+        ("maxUnavailable", settings.max_unavailable.map(|part| amount(part.into()))),
         ("partition", settings.partition.map(|partition| json!(partition))),
     ];
     let rolling: Vec<(&str, Value)> =
@@ -133,7 +133,7 @@ fn knobs(
 fn amount(amount: Amount) -> Value {
     match amount {
         Amount::Count(count) => json!(count),
-        Amount::Percent(percent) => json!(percent.to_string()),
+        Amount::Percent(_) => json!(amount.to_string()),
     }
 }
 

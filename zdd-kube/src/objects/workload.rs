@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
-use zdd_core::{Amount, InvalidAmount, Template};
+use zdd_core::{Amount, InvalidAmount, Part, Template};
 
 use crate::objects::{Fingerprint, Truth, normalized, nullable};
 
@@ -102,6 +102,10 @@ impl IntOrString {
             Self::Int(count) => Ok(Amount::Count(*count)),
             Self::String(text) => text.parse(),
         }
+    }
+
+    pub(crate) fn part(&self) -> Result<Part, InvalidAmount> {
+        self.amount()?.try_into()
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) fn check(facts: &Facts<'_>, findings: &mut Findings) {
     let kind = facts.request.target.kind;
     let present = settings(kind, &facts.workload.body);
     let surge = facts.request.settings.or(&present).max_surge.unwrap_or(Amount::ZERO);
-    let surges = !matches!(surge, Amount::Count(0)) && surge.round_up(100) > 0;
+    let surges = !surge.is_zero();
     match kind {
         WorkloadKind::DaemonSet if surges => findings.refuse(format!(
             "it uses port {port} of its nodes, so a new pod cannot start beside the old one; \

@@ -33,13 +33,15 @@ pub(super) fn check(facts: &Facts<'_>, findings: &mut Findings) {
              present template"
         ));
     }
-    let knobs = [
-        ("maxSurge", rolling.and_then(|rolling| rolling.max_surge.as_ref())),
-        ("maxUnavailable", rolling.and_then(|rolling| rolling.max_unavailable.as_ref())),
-    ];
-    for (name, knob) in knobs {
+    let surge = rolling.and_then(|rolling| rolling.max_surge.as_ref()).map(IntOrString::amount);
+    let missing =
+        rolling.and_then(|rolling| rolling.max_unavailable.as_ref()).map(IntOrString::part);
+    for (name, problem) in [
+        ("maxSurge", surge.and_then(Result::err)),
+        ("maxUnavailable", missing.and_then(Result::err)),
+    ] {
         // What cannot be understood could not be given back.
-        if let Some(Err(error)) = knob.map(IntOrString::amount) {
+        if let Some(error) = problem {
             findings.refuse(format!("{field}.rollingUpdate.{name}: {error}; set it to one"));
         }
     }

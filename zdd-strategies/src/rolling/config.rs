@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use thiserror::Error;
-use zdd_core::Amount;
+use zdd_core::{Amount, Part};
 
 use crate::fail_fast::FailFast;
 
@@ -34,7 +34,7 @@ pub struct RollingConfig {
 #[non_exhaustive]
 pub struct Stage {
     /// How many pods, rounded up.
-    pub first: Amount,
+    pub first: Part,
     /// How long they are watched, under the gates.
     pub bake: Duration,
 }
@@ -42,7 +42,7 @@ pub struct Stage {
 impl Stage {
     /// Makes a stage.
     #[must_use]
-    pub fn new(first: impl Into<Amount>, bake: Duration) -> Self {
+    pub fn new(first: impl Into<Part>, bake: Duration) -> Self {
         Self { first: first.into(), bake }
     }
 }
@@ -113,11 +113,10 @@ impl RollingConfig {
     }
 
     pub(super) fn check(&self) -> Result<(), InvalidRolling> {
-        let nothing = |amount: Amount| amount.round_up(100) == 0;
-        if nothing(self.max_surge) {
+        if self.max_surge.is_zero() {
             return Err(InvalidRolling::NoSurge);
         }
-        if self.stage.is_some_and(|stage| nothing(stage.first)) {
+        if self.stage.is_some_and(|stage| stage.first.is_zero()) {
             return Err(InvalidRolling::EmptyStage);
         }
         if self.progress_deadline.is_zero() {

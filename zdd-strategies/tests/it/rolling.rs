@@ -5,8 +5,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use zdd_core::{
     Amount, Command, Completion, Decision, DeploymentStrategy, Event, GatePolicy, GateRecord,
-    Gating, Phase, Reason, Side, Step, Trouble, TroubleKind, Verdict, WorkloadKind, invariant,
-    later,
+    Gating, Part, Phase, Reason, Side, Step, Trouble, TroubleKind, Verdict, WorkloadKind,
+    invariant, later,
 };
 use zdd_strategies::{InvalidRolling, Rolling, RollingConfig, Stage};
 
@@ -44,7 +44,7 @@ fn the_first_write_lets_no_pod_be_missing() {
     };
     assert_eq!(set, template("web:2"));
     assert_eq!(settings.max_surge, count(2));
-    assert_eq!(settings.max_unavailable, Some(Amount::ZERO));
+    assert_eq!(settings.max_unavailable, Some(Part::ZERO));
     assert_eq!(settings.min_ready_seconds, Some(5));
 }
 
@@ -277,6 +277,15 @@ fn a_daemon_set_has_no_stage() {
 }
 
 #[test]
+fn a_daemon_set_has_at_most_one_pod_beside_each() {
+    let surge = |percent| rolling(RollingConfig::default().max_surge(Amount::Percent(percent)));
+    let refused = surge(101).supports(WorkloadKind::DaemonSet).unwrap_err();
+    assert!(refused.contains("maxSurge is 101%"), "{refused}");
+    assert_eq!(surge(100).supports(WorkloadKind::DaemonSet), Ok(()));
+    assert_eq!(surge(101).supports(WorkloadKind::Deployment), Ok(()));
+}
+
+#[test]
 fn the_soak_waits_for_time_and_gates_and_a_failure_turns_back() {
     let strategy = rolling(RollingConfig::default().soak(Duration::from_secs(300)));
     let mut scene = Scene::deployment(2).set_by(&strategy);
@@ -331,7 +340,7 @@ proptest! {
         replicas in 0_u32..12,
         (old, new) in (0_u32..12, 0_u32..12),
         (set, back, paused, ours, unready) in any::<(bool, bool, bool, bool, bool)>(),
-        surge in prop_oneof![(1_u32..8).prop_map(Amount::Count), Just("50%".parse().unwrap())],
+        surge in prop_oneof![(1_u32..8).prop_map(Amount::Count), Just("50%".parse().unwrap()), Just("250%".parse().unwrap())],
         stage in prop::option::of((1_u32..5).prop_map(|first| Stage::new(first, Duration::ZERO))),
     ) {
         let mut config = RollingConfig::default().max_surge(surge);

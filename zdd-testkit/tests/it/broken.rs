@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::{BoxStream, StreamExt};
 use zdd_core::{
-    Amount, Backend, Cluster, ClusterError, Completion, Event, Journal, JournalError, Log, Mark,
+    Backend, Cluster, ClusterError, Completion, Event, Journal, JournalError, Log, Mark, Part,
     Prepared, Request, Snapshot, Step, Target, Version,
 };
 use zdd_strategies::{Rolling, RollingConfig};
@@ -83,7 +83,7 @@ impl Cluster for Broken {
         let mut seen = seen.clone();
         match (self.fault, &mut step) {
             (Wrong::ShrinksFirst, Step::SetTemplate { settings, .. }) => {
-                settings.max_unavailable = Some("100%".parse::<Amount>().unwrap());
+                settings.max_unavailable = Some("100%".parse::<Part>().unwrap());
             }
             (Wrong::NoPrecondition, _) => {
                 // A slow network: enough for someone else to write in between.

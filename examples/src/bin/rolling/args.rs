@@ -43,7 +43,7 @@ pub(crate) struct Args {
     pub(crate) min_ready_seconds: u32,
     /// Watch this many pods first: a number or a percentage.
     #[arg(long)]
-    pub(crate) stage: Option<zdd_core::Amount>,
+    pub(crate) stage: Option<zdd_core::Part>,
     /// Seconds that the first pods are watched.
     #[arg(long, default_value_t = 5, requires = "stage")]
     pub(crate) bake: u64,
