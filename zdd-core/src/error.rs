@@ -110,6 +110,17 @@ impl RolloutError {
         Self::journal(target, JournalError::Corrupt { target: target.clone(), problem })
     }
 
+    pub(crate) fn lease(target: &Target, source: LeaseError) -> Self {
+        match source {
+            // What is refused for good is said of the target; that it was found out on the way to
+            // the lease helps nobody.
+            LeaseError::Cluster { source: refused @ ClusterError::Refused { .. }, .. } => {
+                Self::cluster(target, refused)
+            }
+            source => Self::Lease { target: target.clone(), source: Box::new(source) },
+        }
+    }
+
     pub(crate) fn journal(target: &Target, source: JournalError) -> Self {
         if let JournalError::Conflict { .. } = source {
             return Self::Lost { target: target.clone() };

@@ -231,7 +231,7 @@ impl Rollout {
             biased;
             () = self.cancel.cancelled() => return Err(self.cancelled()),
             tenure = self.backend.lease.acquire(&self.target) => tenure
-                .map_err(|source| RolloutError::Lease { target: self.target.clone(), source: Box::new(source) })?,
+                .map_err(|source| RolloutError::lease(&self.target, source))?,
         };
         let cancel = self.cancel.clone();
         let target = self.target.clone();

@@ -80,6 +80,8 @@ impl Failure {
             Effect::Write => Kind::Unknown,
         };
         match &self.what {
+            // What a new object lacks is its namespace.
+            What::Answered(_) if self.verb == "create" && self.is_not_found() => Kind::Refused,
             What::Answered(answer) => answer.kind(self.effect, unclear),
             What::Broken(_) | What::Late(_) => unclear,
             What::NotSent(_) => Kind::Unavailable,
@@ -211,6 +213,15 @@ mod tests {
             check(Effect::Read, answered(code, "why"), read);
             check(Effect::Write, answered(code, "why"), write);
         }
+    }
+
+    #[test]
+    fn a_create_that_finds_nothing_lacks_its_namespace() {
+        let object = "Lease shop/zdd-deployment-web".to_owned();
+        let what = answered(404, "namespaces \"shop\" not found");
+        let failure = Failure { verb: "create", object, effect: Effect::Write, what };
+        let text = ClusterError::from(failure).to_string();
+        assert_eq!(text, "Lease shop/zdd-deployment-web: namespaces \"shop\" not found");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use zdd_core::{Clock, ClusterError, Epoch, Lease, LeaseError, Target, Tenure};
 
 use crate::observe::read_workload;
+use crate::preflight;
 use crate::requests::Requests;
 use crate::snapshot::epoch;
 use record::{Record, Records};
@@ -181,8 +182,12 @@ impl Candidacy<'_> {
     /// Returns the epoch for a new lease. Someone may have deleted the one that was there: then the
     /// target still knows its last driver, and would refuse one that counts from the beginning.
     async fn first_epoch(&self) -> Result<Epoch, ClusterError> {
-        let workload = read_workload(self.records.requests(), self.target).await?;
-        let last = workload.and_then(|workload| epoch(&workload.meta)).unwrap_or_default();
+        let requests = self.records.requests();
+        let Some(workload) = read_workload(requests, self.target).await? else {
+            // A lease for nothing would only be left behind.
+            return Err(preflight::missing(requests, self.target).await);
+        };
+        let last = epoch(&workload.meta).unwrap_or_default();
         Ok(Epoch::new(last.get() + 1))
     }
 

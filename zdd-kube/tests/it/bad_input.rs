@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use insta::assert_snapshot;
 use serde_json::{Value, json};
-use zdd_core::{Backend, Change, Rollout, Target, Template, chain};
+use zdd_core::{Amount, Backend, Change, Rollout, Target, Template, chain};
 use zdd_sim::{Authorizer, Collection, LoadSpec, Object};
 use zdd_strategies::{Rolling, RollingConfig, Stage};
 
@@ -13,7 +13,7 @@ use crate::support::{
     template, to, web,
 };
 
-/// Runs a rollout that must be refused, and checks that nothing was written but the lease.
+/// Runs a rollout that must be refused, and checks that nothing was written but a lease.
 async fn refused(running: &Running, rollout: Rollout) -> String {
     let before = running.get(&Collection::DEPLOYMENTS, "web");
     let text = refusal(rollout.run().await);
@@ -32,7 +32,18 @@ fn target(backend: Backend, target: Target) -> Rollout {
 async fn an_unknown_target_is_refused() {
     let running = started().await;
     let rollout = target(running.backend(), Target::deployment("default", "wob"));
+    let leases = running.list(&Collection::LEASES).len();
     assert_snapshot!(refused(&running, rollout).await, @"failed to roll out Deployment default/wob: Deployment default/wob: it does not exist; create it first, or look at the namespace");
+    assert_eq!(running.list(&Collection::LEASES).len(), leases, "a lease for nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_namespace_is_refused_at_once() {
+    let running = started().await;
+    let start = tokio::time::Instant::now();
+    let rollout = target(running.backend(), Target::deployment("shop", "web"));
+    assert_snapshot!(refused(&running, rollout).await, @"failed to roll out Deployment shop/web: Deployment shop/web: it does not exist; create it first, or look at the namespace");
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,7 +107,17 @@ async fn a_knob_that_could_not_be_given_back_is_refused() {
         object["spec"]["strategy"]["rollingUpdate"]["maxSurge"] = json!("a few");
     });
     let rollout = rollout(running.backend(), to("web:2"));
-    assert_snapshot!(refused(&running, rollout).await, @r#"failed to roll out Deployment default/web: Deployment default/web: spec.strategy.rollingUpdate.maxSurge: "a few" is not a number of pods or a percentage from 0% to 100%; set it to one"#);
+    assert_snapshot!(refused(&running, rollout).await, @r#"failed to roll out Deployment default/web: Deployment default/web: spec.strategy.rollingUpdate.maxSurge: "a few" is not a number of pods, as 2, or a percentage of them, as 25%; set it to one"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_surge_that_a_daemon_set_cannot_have_is_refused() {
+    let running = started().await;
+    let strategy =
+        Rolling::new(RollingConfig::default().max_surge("101%".parse::<Amount>().unwrap()));
+    let agent = Target::daemon_set("default", "agent");
+    let rollout = Rollout::new(running.backend(), agent, to("web:2"), strategy.unwrap());
+    assert_snapshot!(refused(&running, rollout).await, @"strategy rolling cannot roll out DaemonSet default/agent: maxSurge is 101%, but a DaemonSet has one pod on each node and one beside it at most; ask for 100% or less");
 }
 
 #[tokio::test(start_paused = true)]
