@@ -40,8 +40,17 @@ pub enum EnvironmentError {
 /// them. Nothing else of this process's environment reaches a pod.
 const INHERITED: [&str; 2] = ["PATH", "TMPDIR"];
 
+/// Where every pod on a node finds the API's Service. By these variables programs know that they
+/// run in a cluster; as no cluster address can be reached here, that is all they are good for.
+const API_SERVICE: [(&str, &str); 3] = [
+    ("KUBERNETES_SERVICE_HOST", "10.96.0.1"),
+    ("KUBERNETES_SERVICE_PORT", "443"),
+    ("KUBERNETES_SERVICE_PORT_HTTPS", "443"),
+];
+
 /// Returns the environment of a container: inherited variables, then the image's, then what every
-/// pod gets (`HOSTNAME`, `POD_IP`, `PORT`), then the container's own, each overriding the former.
+/// pod gets (`HOSTNAME`, `POD_IP`, `PORT`, the API's Service), then the container's own, each
+/// overriding the former.
 pub(super) fn environment(
     pod: &core::Pod,
     container: &core::Container,
@@ -53,6 +62,7 @@ pub(super) fn environment(
     let mut all: BTreeMap<_, _> = inherited.chain(image.clone()).collect();
     all.insert("HOSTNAME".to_owned(), pod.metadata.name.clone().unwrap_or_default());
     all.insert("POD_IP".to_owned(), ip.to_string());
+    all.extend(API_SERVICE.map(|(name, value)| (name.to_owned(), value.to_owned())));
     if let Some(port) = first_port(container) {
         all.insert("PORT".to_owned(), port.to_string());
     }
@@ -191,6 +201,13 @@ mod tests {
         let env = env(&json!([])).unwrap();
         let found = ["HOSTNAME", "POD_IP", "PORT", "VERSION"].map(|name| env[name].as_str());
         assert_eq!(found, ["web-1", "127.64.0.9", "8080", "1"]);
+    }
+
+    #[test]
+    fn every_pod_is_told_that_it_runs_in_a_cluster() {
+        assert_eq!(env(&json!([])).unwrap()["KUBERNETES_SERVICE_HOST"], "10.96.0.1");
+        let own = json!([{"name": "KUBERNETES_SERVICE_HOST", "value": "api.example.com"}]);
+        assert_eq!(env(&own).unwrap()["KUBERNETES_SERVICE_HOST"], "api.example.com");
     }
 
     #[test]
