@@ -17,6 +17,8 @@ struct Seen {
     created: Instant,
     ready: Option<Instant>,
     terminating: bool,
+    /// It was there before anyone looked: nobody knows how long it took.
+    found: bool,
 }
 
 /// All pods that were seen, by name. Clones share the content.
@@ -45,7 +47,8 @@ impl Pods {
         let mut events = std::pin::pin!(watcher(pods, config).default_backoff());
         while let Some(event) = events.next().await {
             match event {
-                Ok(watcher::Event::Apply(pod) | watcher::Event::InitApply(pod)) => self.note(&pod),
+                Ok(watcher::Event::Apply(pod)) => self.note(&pod, false),
+                Ok(watcher::Event::InitApply(pod)) => self.note(&pod, true),
                 Ok(watcher::Event::Delete(pod)) => {
                     self.seen
                         .lock()
@@ -58,7 +61,7 @@ impl Pods {
         }
     }
 
-    fn note(&self, pod: &Pod) {
+    fn note(&self, pod: &Pod, found: bool) {
         let image = pod.spec.as_ref().and_then(|spec| spec.containers.first()?.image.clone());
         let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
         let ready = conditions
@@ -69,6 +72,7 @@ impl Pods {
             created: Instant::now(),
             ready: None,
             terminating: false,
+            found,
         });
         if ready {
             entry.ready.get_or_insert_with(Instant::now);
@@ -95,13 +99,14 @@ impl Pods {
     ///
     /// With a surge of `s` the pod number `k` can only be made when pod `k - s` is available, so
     /// the chains are the pods `s` apart. Each link is what that pod really took from its creation
-    /// to its readiness, and the seconds it must then stay ready.
+    /// to its readiness, and the seconds it must then stay ready. Pods that were there before
+    /// started for something else.
     #[must_use]
     pub fn necessary_chain(&self, image: &str, surge: usize, min_ready: Duration) -> Duration {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let mut starts: Vec<(Instant, Duration)> = seen
             .values()
-            .filter(|pod| pod.image == image)
+            .filter(|pod| pod.image == image && !pod.found)
             .filter_map(|pod| Some((pod.created, pod.ready?.duration_since(pod.created))))
             .collect();
         starts.sort();

@@ -75,7 +75,7 @@ pub enum RolloutError {
 /// Writes an error and its causes on one line, each after a colon.
 ///
 /// Messages of this workspace do not repeat their cause, so whoever shows an error to a person
-/// prints all of them. A cause that the text already ends with, as some libraries write it, is not
+/// prints all of them. A cause that the text holds already, as some libraries write it, is not
 /// repeated.
 ///
 /// # Examples
@@ -93,7 +93,7 @@ pub enum RolloutError {
 pub fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.map(ToString::to_string).fold(error.to_string(), |text, cause| {
-        if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
     })
 }
 
@@ -117,7 +117,9 @@ impl RolloutError {
             LeaseError::Cluster { source: refused @ ClusterError::Refused { .. }, .. } => {
                 Self::cluster(target, refused)
             }
-            source => Self::Lease { target: target.clone(), source: Box::new(source) },
+            source @ (LeaseError::Cluster { .. } | LeaseError::Held { .. }) => {
+                Self::Lease { target: target.clone(), source: Box::new(source) }
+            }
         }
     }
 

@@ -9,6 +9,8 @@ mod manifest;
 mod real;
 #[cfg(unix)]
 mod rolling;
+#[cfg(unix)]
+mod served;
 #[cfg(all(unix, feature = "graceful-server"))]
 mod services;
 #[cfg(all(unix, feature = "graceful-server"))]

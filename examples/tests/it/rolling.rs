@@ -6,12 +6,12 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-fn rolling(args: &[&str]) -> Output {
+pub(crate) fn rolling(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_rolling")).args(args).output().unwrap()
 }
 
 /// The last line of a run with `--json`; the run must have ended well.
-fn result(args: &[&str]) -> Value {
+pub(crate) fn result(args: &[&str]) -> Value {
     let output = rolling(&[&["--json"], args].concat());
     let text = String::from_utf8(output.stdout).unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -59,7 +59,7 @@ fn a_plan_names_its_steps_and_rolls_nothing() {
 /// Starts a run, interrupts it when a line of its progress begins with `when`, and returns the
 /// exit code and the lines after that.
 #[cfg(unix)]
-fn interrupted(args: &[&str], when: &str) -> (Option<i32>, Vec<String>) {
+pub(crate) fn interrupted(args: &[&str], when: &str) -> (Option<i32>, Vec<String>) {
     use std::io::BufRead;
     let mut command = Command::new(env!("CARGO_BIN_EXE_rolling"));
     let mut child =
@@ -91,6 +91,7 @@ fn what_is_no_terminal_gets_lines_without_colours() {
     assert!(!out.contains('\x1b') && !err.contains('\x1b'), "{out}{err}");
     assert!(out.starts_with("promoted\n") && out.ends_with("requests failed: 0\n"), "{out}");
     assert!(err.lines().any(|line| line == "reached converged"), "{err}");
+    assert_eq!(err.lines().last(), Some("promoted"), "the end went unsaid: {err}");
 }
 
 #[test]
@@ -115,8 +116,10 @@ fn bad_flags_are_refused_with_what_is_allowed() {
         (&["--stage", "150%"], "\"150%\" is more than all pods"),
         (&["--max-surge", "0"], "maxSurge is 0"),
         (&["--replicas", "0"], "1..=50"),
+        (&["--fail", "slowly"], "[possible values: crash, never-ready, no-image]"),
         (&["--kubeconfig", "/nowhere"], "error: failed to read /nowhere: "),
         (&["--kubeconfig", "Cargo.toml"], "error: failed to read Cargo.toml: "),
+        (&["--cluster", "--existing", "--replicas", "2"], "cannot be used with"),
         (&["--existing"], "--kubeconfig <FILE>|--cluster"),
         (&["--service-address", "127.0.0.1:80"], "--kubeconfig <FILE>|--cluster"),
         (&["--plan", "--json"], "cannot be used with"),

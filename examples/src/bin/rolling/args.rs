@@ -29,11 +29,11 @@ pub(crate) struct Args {
     /// Print one JSON object as the last line, and no progress.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Print what would be done, and do nothing.
+    /// Print what would be done, and do nothing. On a real cluster the Deployment must be there.
     #[arg(long, conflicts_with = "json")]
     pub(crate) plan: bool,
     /// Number of pods.
-    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=50))]
+    #[arg(long, conflicts_with = "existing", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=50))]
     pub(crate) replicas: u32,
     /// How many pods may exist beyond that: a number or a percentage.
     #[arg(long, default_value = "2")]
@@ -92,10 +92,23 @@ pub(crate) enum Fail {
     NoImage,
 }
 
+impl Fail {
+    /// The word on the command line.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
 impl Args {
     /// Tells whether the cluster is another than the embedded one.
     pub(crate) fn is_real(&self) -> bool {
         self.kubeconfig.is_some() || self.cluster
+    }
+
+    /// Tells whether the Deployment and its Service are to be created.
+    pub(crate) fn creates(&self) -> bool {
+        let only_looks = self.plan && self.is_real();
+        !self.existing && !only_looks
     }
 
     /// Parses the command line, and makes the strategy that it asks for: nothing is started for

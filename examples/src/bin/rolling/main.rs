@@ -8,6 +8,7 @@ mod place;
 mod report;
 mod screen;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use kube::runtime::{wait::await_condition, wait::conditions::is_deployment_compl
 use kube::{Api, Client};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
 use zdd_core::{Change, Outcome, Rollout, Target};
 use zdd_examples::pods::Pods;
 use zdd_examples::{manifest, web};
@@ -27,9 +29,12 @@ use zdd_strategies::gates::Available;
 use args::Args;
 use place::Place;
 use report::Summary;
+use screen::Screen;
 
 /// How long version 1 may take to serve.
 const UP_WITHIN: Duration = Duration::from_secs(120);
+/// How long the data plane may take to know a Service whose pods serve.
+const REACHED_WITHIN: Duration = Duration::from_secs(60);
 /// No run takes longer; the load ends then in any case.
 const AT_MOST: Duration = Duration::from_secs(1_800);
 /// The exit code of a program that was interrupted, as shells have it.
@@ -41,12 +46,21 @@ fn main() -> ExitCode {
         return ended(web::main());
     }
     let (args, strategy) = Args::parse_all();
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
-        .with_writer(std::io::stderr)
-        .init();
+    log();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     ended(runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(args, strategy))))
+}
+
+/// Writes logs for those who ask for them with `RUST_LOG`; all others get the screen alone.
+fn log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        // In colour, unless NO_COLOR is set.
+        log.init();
+    } else {
+        log.with_ansi(false).init();
+    }
 }
 
 /// Tells people what went wrong, with all causes.
@@ -66,8 +80,11 @@ fn rollout(client: Client, args: &Args, strategy: Rolling, stop: &CancellationTo
         .cancel_on(stop.clone())
 }
 
-async fn run(args: Args, strategy: Rolling) -> anyhow::Result<ExitCode> {
+async fn run(mut args: Args, strategy: Rolling) -> anyhow::Result<ExitCode> {
     let place = Place::open(&args).await?;
+    if !args.creates() {
+        args.replicas = place.replicas(&args).await?;
+    }
     let (pods, stop) = (Pods::default(), CancellationToken::new());
     let watching =
         pods.clone().follow(place.client.clone(), args.namespace.clone(), manifest::NAME);
@@ -131,7 +148,7 @@ async fn deploy(
 ) -> anyhow::Result<ExitCode> {
     let rollout = rollout(place.driver.clone(), args, strategy, stop);
     let ready = async {
-        if !args.existing {
+        if args.creates() {
             serving(&place.client, args).await?;
         }
         if args.plan {
@@ -148,15 +165,17 @@ async fn deploy(
     }
     let loads = start_load(place, args)?;
     let meters = loads.iter().map(Running::meter).collect();
-    let handle = rollout.handle();
-    let started = Instant::now();
-    let report = tokio::select! {
-        report = rollout.run() => report?,
-        () = screen::show(&handle, pods.clone(), meters, args.clone()), if !args.json => {
-            anyhow::bail!("the screen went away")
+    let progress = (!args.json).then(|| Box::pin(rollout.handle().progress()));
+    let screen = async {
+        if let Some(progress) = progress {
+            Screen::new(args, pods.clone(), meters).show(progress).await;
         }
     };
-    let total = started.elapsed();
+    let started = Instant::now();
+    let timed = async { (rollout.run().await, started.elapsed()) };
+    // The progress ends with the rollout: nothing of it goes unsaid.
+    let ((report, total), ()) = tokio::join!(timed, screen);
+    let report = report?;
     let mut reports = Vec::new();
     for load in loads {
         reports.push(load.stop().await);
@@ -166,6 +185,10 @@ async fn deploy(
     }
     let requests = Totals::of(&reports);
     let as_expected = (report.outcome == Outcome::Promoted) == args.fail.is_none();
+    if !as_expected && let Some(fail) = args.fail {
+        let image = args.next_image();
+        eprintln!("--fail {} wants a rollback: does image {image} really fail?", fail.name());
+    }
     let good = as_expected && requests.failed == 0;
     let limit = limit(pods, args);
     let summary = Summary::new(report, requests, (total, Some(limit)), place.counter.counts());
@@ -202,14 +225,14 @@ async fn reachable(place: &Place) -> anyhow::Result<()> {
     let answered = async {
         loop {
             let probe = Load::new(endpoints.clone()).mode(Mode::Fresh).rate(100).total(20);
-            let report = probe.max_duration(UP_WITHIN).start()?.finish().await;
+            let report = probe.max_duration(REACHED_WITHIN).start()?.finish().await;
             if report.failed == 0 {
                 return Ok(());
             }
         }
     };
-    let limit = format!("version 1 could not be reached within {UP_WITHIN:?}");
-    tokio::time::timeout(UP_WITHIN, answered).await.context(limit)?
+    let limit = "version 1 could not be reached; look at the Service, and at --service-address";
+    tokio::time::timeout(REACHED_WITHIN, answered).await.context(limit)?
 }
 
 /// Half of the requests over connections that are kept, half over new ones.

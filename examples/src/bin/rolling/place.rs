@@ -1,11 +1,14 @@
 //! Where it runs: the embedded cluster, or a real one.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::Context;
+use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{ApiResource, DynamicObject, PostParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client};
+use serde::Deserialize;
 use serde_json::Value;
 use tower::Layer;
 use zdd_examples::embedded::{Embedded, web_image};
@@ -18,6 +21,9 @@ use crate::args::Args;
 
 /// The images of the embedded cluster that a service can start from.
 const SERVE: [&str; 2] = ["zdd-example-web:1", "zdd-example-web:2"];
+
+/// How long the API server may take to say who it is.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// A cluster with the example service on it.
 pub(crate) struct Place {
@@ -35,7 +41,7 @@ impl Place {
         let counter = RequestCounter::default();
         let mut place =
             if args.is_real() { real(args, counter).await? } else { embedded(args, counter)? };
-        if !args.existing {
+        if args.creates() {
             place.deploy(args).await?;
         }
         if let Some(embedded) = &place.embedded {
@@ -45,13 +51,32 @@ impl Place {
         Ok(place)
     }
 
-    /// Creates the Deployment and its Service.
+    /// Creates the Deployment and its Service, unless one of them would be refused.
     async fn deploy(&self, args: &Args) -> anyhow::Result<()> {
         let deployment = manifest::deployment(&args.namespace, &args.image, args.replicas);
-        for object in [manifest::service(&args.namespace), deployment] {
-            create(&self.client, &args.namespace, object).await?;
+        let objects = [manifest::service(&args.namespace), deployment];
+        for dry_run in [true, false] {
+            for object in &objects {
+                let params = PostParams { dry_run, ..PostParams::default() };
+                create(&self.client, &args.namespace, object, &params).await?;
+            }
         }
         Ok(())
+    }
+
+    /// Returns how many pods the Deployment is to have that must be there.
+    pub(crate) async fn replicas(&self, args: &Args) -> anyhow::Result<u32> {
+        let api: Api<Deployment> = Api::namespaced(self.client.clone(), &args.namespace);
+        let found =
+            api.get_opt(manifest::NAME).await.context("failed to look at the Deployment")?;
+        let found = found.with_context(|| {
+            format!(
+                "Deployment {}/{} does not exist; a run without --existing and --plan creates it",
+                args.namespace,
+                manifest::NAME
+            )
+        })?;
+        Ok(found.spec.replicas.and_then(|replicas| u32::try_from(replicas).ok()).unwrap_or(1))
     }
 
     pub(crate) async fn close(self) {
@@ -91,17 +116,44 @@ async fn real(args: &Args, counter: RequestCounter) -> anyhow::Result<Place> {
                 .with_context(|| format!("failed to read {}", path.display()))?;
             kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default())
                 .await
-                .with_context(|| format!("failed to use {}", path.display()))?
+                .with_context(|| {
+                    format!("failed to use {}; look at its current-context", path.display())
+                })?
         }
-        None => kube::Config::infer().await.context("failed to find a cluster")?,
+        None => kube::Config::infer()
+            .await
+            .context("failed to find a cluster; name its file with --kubeconfig or KUBECONFIG")?,
     };
+    let url = config.cluster_url.clone();
     let client = zdd_kube::client(config.clone())?;
+    answers(&client, &url).await?;
     // As `zdd_kube::client` does: a client that repeats writes by itself would hide their outcome.
     let mut config = config;
     config.default_retry = false;
     let driver = kube::client::ClientBuilder::try_from(config)?.with_layer(&counter).build();
     let load = args.service_address.map(reach).transpose()?;
     Ok(Place { embedded: None, client, driver, counter, load })
+}
+
+/// Finds out whether there is an API server before anything is asked of it.
+async fn answers(client: &Client, url: &http::Uri) -> anyhow::Result<()> {
+    // Not the path, which may hold a secret.
+    let server = url.authority().map_or_else(|| url.to_string(), ToString::to_string);
+    let version = tokio::time::timeout(ANSWERS_WITHIN, client.apiserver_version()).await;
+    match version {
+        // Whoever refuses is there.
+        Ok(Ok(_) | Err(kube::Error::Api(_))) => Ok(()),
+        Ok(Err(error)) => Err(error).with_context(|| {
+            format!(
+                "failed to reach the API server at {server}; is it up, and does the kubeconfig name \
+                 the right one?"
+            )
+        }),
+        Err(_) => anyhow::bail!(
+            "the API server at {server} did not answer within {ANSWERS_WITHIN:?}; is that what the \
+             kubeconfig means?"
+        ),
+    }
 }
 
 /// Loads go to loopback, or to a network that the caller says was made for the test.
@@ -114,15 +166,18 @@ fn reach(address: SocketAddr) -> anyhow::Result<Endpoints> {
     Ok(endpoints?)
 }
 
-async fn create(client: &Client, namespace: &str, object: Value) -> anyhow::Result<()> {
-    let object: DynamicObject = serde_json::from_value(object)?;
+async fn create(
+    client: &Client,
+    namespace: &str,
+    object: &Value,
+    params: &PostParams,
+) -> anyhow::Result<()> {
+    let object = DynamicObject::deserialize(object)?;
     let types = object.types.clone().context("the manifest names its kind")?;
     let kind = GroupVersionKind::try_from(types)?;
     let resource = ApiResource::from_gvk(&kind);
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
-    api.create(&PostParams::default(), &object)
-        .await
-        .map_err(|error| refused(error, &kind.kind, namespace))?;
+    api.create(params, &object).await.map_err(|error| refused(error, &kind.kind, namespace))?;
     Ok(())
 }
 

@@ -69,6 +69,9 @@ impl fmt::Display for Summary {
         }
         let api: Vec<_> = self.api_requests.iter().map(|(verb, n)| format!("{n} {verb}")).collect();
         writeln!(f, "API requests: {}", api.join(", "))?;
+        if self.requests.sent == 0 {
+            return write!(f, "no requests were sent; --service-address sends some");
+        }
         writeln!(f, "requests sent: {}", self.requests.sent)?;
         write!(f, "requests failed: {}", self.requests.failed)?;
         for (cause, count) in &self.requests.causes {
