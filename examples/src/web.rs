@@ -1,7 +1,7 @@
 //! The service that the examples deploy: axum, linked with `zdd-shutdown`.
 //!
-//! It says which version it is, answers probes, and loses no request when its
-//! pod ends. `FAIL=crash` and `FAIL=never-ready` make it the bad version that
+//! It says which version it is, answers probes and gRPC health checks, and loses no request when
+//! its pod ends. `FAIL=crash` and `FAIL=never-ready` make it the bad version that
 //! an automatic rollback is for. `READINESS=at-close` keeps it ready for as long
 //! as it accepts, and `FAREWELL=HOST:PORT` has it say goodbye to a server there
 //! after its last request, as to a database.
@@ -36,6 +36,7 @@ enum Fail {
 ///
 /// # Errors
 /// When the environment does not make sense or the address is taken.
+#[expect(clippy::print_stderr, reason = "the log of a pod")]
 pub fn main() -> anyhow::Result<ExitCode> {
     let fail = match std::env::var("FAIL").as_deref() {
         Ok("crash") => Fail::Crash,
@@ -53,10 +54,14 @@ pub fn main() -> anyhow::Result<ExitCode> {
     };
     let builder = Shutdown::builder().readiness(policy).from_env();
     let shutdown = builder.install().context("failed to install the shutdown")?;
+    for warning in shutdown.warnings() {
+        eprintln!("warning: {warning}");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve(shutdown, fail))
 }
 
+#[expect(clippy::print_stderr, reason = "the log of a pod")]
 async fn serve(shutdown: Shutdown, fail: Fail) -> anyhow::Result<ExitCode> {
     let address =
         SocketAddr::new(variable("POD_IP", IpAddr::from([0, 0, 0, 0]))?, variable("PORT", 8080)?);
@@ -71,7 +76,11 @@ async fn serve(shutdown: Shutdown, fail: Fail) -> anyhow::Result<ExitCode> {
             }),
         )
         .with_state(shutdown.readiness());
-    let app = Router::new().route("/", get(move || hello(version.clone()))).merge(probes);
+    let (_, health) = shutdown.grpc_health();
+    let app = Router::new()
+        .route("/", get(move || hello(version.clone())))
+        .route_service("/grpc.health.v1.Health/{*method}", health)
+        .merge(probes);
     if let Ok(server) = std::env::var("FAREWELL") {
         let goodbye = async move { TcpStream::connect(server).await.map(drop) };
         shutdown.on_shutdown(Stage::Database, "farewell", goodbye)?.required();
@@ -80,7 +89,9 @@ async fn serve(shutdown: Shutdown, fail: Fail) -> anyhow::Result<ExitCode> {
         .await
         .with_context(|| format!("failed to listen on {address}"))?;
     zdd_shutdown::serve(listener, app, &shutdown.handle()).await?;
-    Ok(shutdown.finish().await.into())
+    let report = shutdown.finish().await;
+    eprintln!("{report}");
+    Ok(report.into())
 }
 
 /// Answers after a few milliseconds, so that there is always something in flight.

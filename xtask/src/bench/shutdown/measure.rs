@@ -33,6 +33,9 @@ pub(crate) struct Shutdown {
     pub(crate) rps: f64,
     /// Processor time of the server per request, in microseconds, where that was measured.
     pub(crate) cpu: Option<f64>,
+    /// 99 of 100 requests were answered within so many microseconds, where that was measured.
+    #[serde(default)]
+    pub(crate) p99: Option<f64>,
     /// Requests that a handler completed and whose response did not arrive; known when one server had all of them.
     pub(crate) unanswered: Option<u64>,
     pub(crate) exit: Exit,
@@ -106,6 +109,7 @@ async fn throughput(server: Server, shape: LoadShape) -> anyhow::Result<Shutdown
     let mut shutdown = Shutdown::of(&report, exit, true);
     shutdown.rps = requests as f64 / took.as_secs_f64();
     shutdown.cpu = Some(cpu as f64 / 1000.0 / requests.max(1) as f64);
+    shutdown.p99 = Some(report.latency_us.p99 as f64);
     Ok(shutdown)
 }
 
@@ -206,6 +210,7 @@ impl Shutdown {
                 .filter(|_| alone)
                 .map(|handled| handled.saturating_sub(report.ok)),
             cpu: None,
+            p99: None,
             rps: report.ok as f64 / (report.elapsed_ms.max(1) as f64 / 1000.0),
             exit,
         }
@@ -218,6 +223,7 @@ impl Shutdown {
             causes: BTreeMap::new(),
             rps: 0.0,
             cpu: None,
+            p99: None,
             unanswered: None,
             exit,
         }
@@ -232,6 +238,9 @@ impl fmt::Display for Shutdown {
         }
         if let Some(cpu) = self.cpu {
             write!(f, ", {cpu:.2} µs each")?;
+        }
+        if let Some(p99) = self.p99 {
+            write!(f, ", p99 {p99} µs")?;
         }
         match self.exit.by {
             Ended::Hung => write!(f, "; hung"),

@@ -26,6 +26,8 @@ pub(crate) struct Row {
     cpu_over_baseline: Option<f64>,
     #[serde(skip)]
     cpu_of_rounds: Vec<f64>,
+    /// Median over the rounds of the 99th percentile of their latencies, in microseconds.
+    p99_us: Option<f64>,
     lost: u64,
     lost_mean: f64,
     lost_max: u64,
@@ -76,6 +78,7 @@ impl Row {
             cpu_us: median(results.iter().filter_map(|one| one.cpu).collect()),
             cpu_over_baseline: None,
             cpu_of_rounds: results.iter().filter_map(|one| one.cpu).collect(),
+            p99_us: median(results.iter().filter_map(|one| one.p99).collect()),
             lost,
             lost_mean: lost as f64 / shutdowns.max(1) as f64,
             lost_max: results.iter().map(|one| one.lost).max().unwrap_or(0),
@@ -178,20 +181,21 @@ pub(crate) fn print(rows: &[Row], command: &str, json: bool) -> anyhow::Result<(
         if row.scenario != last {
             println!("\n**{}**: {} (bar: {})\n", row.scenario, row.what, row.bar);
             println!(
-                "| server | shutdowns | requests | rps | µs each | lost | lost per shutdown | worst | causes | exit ms min/median/max | exit codes | bar |"
+                "| server | shutdowns | requests | rps | µs each | p99 µs | lost | lost per shutdown | worst | causes | exit ms min/median/max | exit codes | bar |"
             );
-            println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
+            println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
             last = row.scenario;
         }
         let list =
             |pairs: Vec<String>| if pairs.is_empty() { "–".to_owned() } else { pairs.join(", ") };
         println!(
-            "| {} | {} | {} | {} | {} | {} | {:.2} | {} | {} | {}/{}/{} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {:.2} | {} | {} | {}/{}/{} | {} | {} |",
             row.server,
             row.shutdowns,
             row.requests,
             row.rps,
             row.cpu(),
+            row.p99_us.map_or("–".to_owned(), |p99| format!("{p99:.0}")),
             row.lost,
             row.lost_mean,
             row.lost_max,

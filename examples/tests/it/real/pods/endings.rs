@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use zdd_load::{Mode, Report};
 
-use super::namespace::{Namespace, container, deployment};
+use super::namespace::{Namespace, container, deployment, end};
 
 /// Deletes the only pod of a Service with local traffic, under load of fresh connections, and
 /// returns what became of the requests until its listener closed.
@@ -64,24 +64,50 @@ async fn hooks_reach_a_server_in_a_native_sidecar_which_ends_after_them() {
     for probe in ["readinessProbe", "livenessProbe"] {
         web[probe]["httpGet"]["port"] = json!(8081);
     }
-    // The finalizer keeps what became of the containers when they have ended.
     namespace.apply(&json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": { "name": "web", "finalizers": ["zdd.dev/look"] },
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "web" },
         "spec": { "initContainers": [proxy], "containers": [web] },
     }));
     namespace.kubectl(&["wait", "pod/web", "--for=condition=Ready", "--timeout=120s"]);
+    namespace.keep("pod/web");
     namespace.kubectl(&["delete", "pod", "web", "--wait=false"]);
-    let end = |pod: &Value, list: &str| pod["status"][list][0]["state"]["terminated"].clone();
     let ended = |pod: &Value| {
         !end(pod, "containerStatuses").is_null() && !end(pod, "initContainerStatuses").is_null()
     };
     let pod = namespace.until("pod/web", ended).await;
-    let finalizers = r#"{"metadata":{"finalizers":null}}"#;
-    namespace.kubectl(&["patch", "pod", "web", "--type=merge", "-p", finalizers]);
+    namespace.let_go("pod/web");
     let (web, proxy) = (end(&pod, "containerStatuses"), end(&pod, "initContainerStatuses"));
     // Its hook is required: without the proxy the code would be 1.
     assert_eq!(web["exitCode"], 0, "{web}");
     let at = |end: &Value| end["finishedAt"].as_str().unwrap().to_owned();
     assert!(at(&proxy) >= at(&web), "the proxy ended first: {proxy} {web}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a real node: cargo xtask test --stage node"]
+async fn a_grace_that_is_too_small_and_not_told_ends_in_sigkill_and_the_log_has_said_so() {
+    let namespace = Namespace::new("grace", 30_306, "Cluster");
+    let web = container(&[
+        ("ZDD_SHUTDOWN_DEADLINE", "40s"),
+        ("ZDD_SHUTDOWN_LAME_DUCK_MIN", "10s"),
+        ("ZDD_SHUTDOWN_LAME_DUCK_MAX", "10s"),
+    ]);
+    namespace.apply(&json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "web" },
+        "spec": { "terminationGracePeriodSeconds": 2, "containers": [web] },
+    }));
+    namespace.kubectl(&["wait", "pod/web", "--for=condition=Ready", "--timeout=120s"]);
+    namespace.keep("pod/web");
+    let log = namespace.follow("pod/web");
+    namespace.kubectl(&["delete", "pod", "web", "--wait=false"]);
+    let pod = namespace.until("pod/web", |pod| !end(pod, "containerStatuses").is_null()).await;
+    namespace.let_go("pod/web");
+    let web = end(&pod, "containerStatuses");
+    assert_eq!(web["exitCode"], 128 + 9, "{web}");
+    // The only trace that it can leave: what it said at the start, and no report.
+    let log = log.wait_with_output().unwrap();
+    let log = String::from_utf8(log.stdout).unwrap();
+    let warning = "deadline of 40s does not fit the termination grace of a pod that sets none; set \
+                   terminationGracePeriodSeconds and ZDD_TERMINATION_GRACE to at least 43";
+    assert!(log.contains(warning) && !log.contains("shutdown ("), "{log}");
 }

@@ -4,13 +4,15 @@ use std::{
     ffi::OsString,
     io::Write,
     net::{Ipv4Addr, SocketAddr},
-    process::{Command, Stdio},
+    path::Path,
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use zdd_load::{Endpoints, Load, Mode};
+use zdd_testbed::Testbed;
 
 /// Longest wait for anything.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -46,6 +48,13 @@ impl Namespace {
         this
     }
 
+    /// Returns the testbed whose node it is, to break something of it.
+    pub(super) fn testbed(&self) -> Testbed {
+        // The state folder, by the place of the kubeconfig in it.
+        let dir = Path::new(&self.kubeconfig).ancestors().nth(2).unwrap();
+        Testbed::find(dir).unwrap()
+    }
+
     /// Runs `kubectl` and returns what it prints.
     #[track_caller]
     pub(super) fn kubectl(&self, args: &[&str]) -> String {
@@ -61,12 +70,22 @@ impl Namespace {
         serde_json::from_str(&self.kubectl(&["get", what, "-o", "json"])).unwrap()
     }
 
+    /// Begins to read the log of a pod, up to the end of the pod.
+    pub(super) fn follow(&self, pod: &str) -> Child {
+        let mut command = self.command(&["logs", "--follow", pod]);
+        command.stdout(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new("kubectl");
+        command.args(["--namespace", self.name]).args(args).env("KUBECONFIG", &self.kubeconfig);
+        command
+    }
+
     #[track_caller]
     fn fed(&self, args: &[&str], input: &[u8]) -> String {
-        let mut child = Command::new("kubectl")
-            .args(["--namespace", self.name])
-            .args(args)
-            .env("KUBECONFIG", &self.kubeconfig)
+        let mut child = self
+            .command(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -77,6 +96,22 @@ impl Namespace {
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "kubectl {}: {stderr}", args.join(" "));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Keeps a pod when it has ended, so that it can be looked at.
+    pub(super) fn keep(&self, pod: &str) {
+        self.kubectl(&[
+            "patch",
+            pod,
+            "--type=merge",
+            "-p",
+            r#"{"metadata":{"finalizers":["zdd.dev/look"]}}"#,
+        ]);
+    }
+
+    /// Lets go of a pod that was kept.
+    pub(super) fn let_go(&self, pod: &str) {
+        self.kubectl(&["patch", pod, "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]);
     }
 
     /// Waits for a fact about an object.
@@ -97,6 +132,16 @@ impl Namespace {
         let node = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let load = Load::new(Endpoints::loopback([node]).unwrap()).rate(rate).mode(mode);
         load.connections(20).max_duration(Duration::from_secs(600)).spread_sources()
+    }
+
+    /// Describes gRPC calls in the same way.
+    pub(super) fn grpc(&self, rate: u32) -> Load {
+        self.load(rate, Mode::Http2 { streams: 10 })
+            .path("/grpc.health.v1.Health/Check")
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            // A message without fields: its mark and its length.
+            .post([0; 5])
     }
 
     /// Waits until the data plane knows the Service: what fails before is no loss of a shutdown.
@@ -140,6 +185,11 @@ pub(super) fn container(env: &[(&str, &str)]) -> Value {
         "readinessProbe": probe("/readyz", 1),
         "livenessProbe": probe("/livez", 3),
     })
+}
+
+/// What became of the first of a pod's containers in a list of its status, once it has ended.
+pub(super) fn end(pod: &Value, list: &str) -> Value {
+    pod["status"][list][0]["state"]["terminated"].clone()
 }
 
 /// A Deployment of pods behind the Service.
