@@ -13,7 +13,7 @@ use crate::target::Target;
 ///
 /// Nothing is lost: what the journal holds is enough for the next process to go on, and the
 /// workload keeps serving.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum RolloutError {
     /// The caller cancelled it.
@@ -98,6 +98,34 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 }
 
 impl RolloutError {
+    /// Returns the workload that was to be rolled out.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        match self {
+            Self::Cancelled { target }
+            | Self::Cluster { target, .. }
+            | Self::Journal { target, .. }
+            | Self::Lease { target, .. }
+            | Self::Lost { target }
+            | Self::Unsafe { target, .. }
+            | Self::Unsupported { target, .. } => target,
+        }
+    }
+
+    /// Tells whether the same rollout may succeed when it is run again later, with nothing changed
+    /// by hand.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Cancelled { .. } => true,
+            Self::Cluster { source, .. } => source.is_retryable(),
+            Self::Journal { source, .. } => source.is_retryable(),
+            Self::Lease { source, .. } => source.is_retryable(),
+            // The other driver would be fought.
+            Self::Lost { .. } | Self::Unsafe { .. } | Self::Unsupported { .. } => false,
+        }
+    }
+
     pub(crate) fn cluster(target: &Target, source: ClusterError) -> Self {
         if let ClusterError::Fenced { .. } = source {
             return Self::Lost { target: target.clone() };
@@ -128,5 +156,42 @@ impl RolloutError {
             return Self::Lost { target: target.clone() };
         }
         Self::Journal { target: target.clone(), source: Box::new(source) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_whether_another_run_may_help() {
+        let target = Target::deployment("shop", "web");
+        let object = target.to_string();
+        let busy = || ClusterError::Conflict { object: object.clone() };
+        let held = LeaseError::Held { target: target.clone(), holder: "ci-41".to_owned() };
+        let lease = LeaseError::Cluster { target: target.clone(), source: busy() };
+        let journal = JournalError::Cluster { target: target.clone(), source: busy() };
+        for (error, expected) in [
+            (RolloutError::Cancelled { target: target.clone() }, true),
+            (RolloutError::cluster(&target, busy()), true),
+            (RolloutError::cluster(&target, ClusterError::refused(&target, "no")), false),
+            (RolloutError::journal(&target, journal), true),
+            (RolloutError::lease(&target, held), true),
+            (RolloutError::lease(&target, lease), true),
+            (RolloutError::Lost { target: target.clone() }, false),
+        ] {
+            assert_eq!(error.is_retryable(), expected, "{error:?}");
+            assert_eq!(error.target(), &target);
+        }
+    }
+
+    #[test]
+    fn what_is_refused_for_good_is_said_of_the_target() {
+        let target = Target::deployment("shop", "web");
+        let refused = ClusterError::refused(&target, "it does not exist");
+        let lease = LeaseError::Cluster { target: target.clone(), source: refused };
+        let text = chain(&RolloutError::lease(&target, lease));
+        let told = "failed to roll out Deployment shop/web: Deployment shop/web: it does not exist";
+        assert_eq!(text, told);
     }
 }

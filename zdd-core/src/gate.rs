@@ -58,7 +58,7 @@ pub enum Side {
 }
 
 /// What a gate may look at.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct GateContext<'a> {
     /// The workload.
@@ -138,24 +138,30 @@ pub trait HealthGate: Send + Sync {
     }
 }
 
-#[async_trait]
-impl<G: HealthGate + ?Sized> HealthGate for Arc<G> {
-    fn name(&self) -> &str {
-        (**self).name()
-    }
+macro_rules! forward {
+    ($($pointer:ty),+) => {$(
+        #[async_trait]
+        impl<G: HealthGate + ?Sized> HealthGate for $pointer {
+            fn name(&self) -> &str {
+                (**self).name()
+            }
 
-    async fn check(&self, context: &GateContext<'_>) -> Verdict {
-        (**self).check(context).await
-    }
+            async fn check(&self, context: &GateContext<'_>) -> Verdict {
+                (**self).check(context).await
+            }
 
-    fn side(&self) -> Side {
-        (**self).side()
-    }
+            fn side(&self) -> Side {
+                (**self).side()
+            }
 
-    fn policy(&self) -> GatePolicy {
-        (**self).policy()
-    }
+            fn policy(&self) -> GatePolicy {
+                (**self).policy()
+            }
+        }
+    )+};
 }
+
+forward!(Arc<G>, Box<G>);
 
 /// How a gate is evaluated and what its verdicts lead to.
 #[derive(Clone, Debug, PartialEq)]

@@ -234,7 +234,8 @@ pub enum JournalError {
 
 impl JournalError {
     /// Tells whether another try may succeed.
-    pub(crate) fn is_retryable(&self) -> bool {
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Cluster { source, .. } if source.is_retryable())
     }
 }

@@ -121,7 +121,7 @@ impl Tenure {
 }
 
 /// Why a lease could not be taken.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum LeaseError {
     /// The cluster did not answer as it should.
@@ -140,6 +140,17 @@ pub enum LeaseError {
         /// The other driver's identity.
         holder: String,
     },
+}
+
+impl LeaseError {
+    /// Tells whether another try, later, may succeed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Cluster { source, .. } => source.is_retryable(),
+            Self::Held { .. } => true,
+        }
+    }
 }
 
 /// Leases within one process, for tests and for tools that are the only driver there is.

@@ -82,12 +82,18 @@ pub trait MetricsSource: Send + Sync {
     async fn sample(&self, query: &Query, at: Timestamp) -> Result<Sample, MetricsError>;
 }
 
-#[async_trait]
-impl<M: MetricsSource + ?Sized> MetricsSource for Arc<M> {
-    async fn sample(&self, query: &Query, at: Timestamp) -> Result<Sample, MetricsError> {
-        (**self).sample(query, at).await
-    }
+macro_rules! forward {
+    ($($pointer:ty),+) => {$(
+        #[async_trait]
+        impl<M: MetricsSource + ?Sized> MetricsSource for $pointer {
+            async fn sample(&self, query: &Query, at: Timestamp) -> Result<Sample, MetricsError> {
+                (**self).sample(query, at).await
+            }
+        }
+    )+};
 }
+
+forward!(Arc<M>, Box<M>);
 
 /// The source could not be asked, or its answer not be understood.
 #[derive(Debug, Error)]

@@ -85,31 +85,37 @@ pub trait DeploymentStrategy: Send + Sync {
     }
 }
 
-impl<S: DeploymentStrategy + ?Sized> DeploymentStrategy for std::sync::Arc<S> {
-    fn name(&self) -> &str {
-        (**self).name()
-    }
+macro_rules! forward {
+    ($($pointer:ty),+) => {$(
+        impl<S: DeploymentStrategy + ?Sized> DeploymentStrategy for $pointer {
+            fn name(&self) -> &str {
+                (**self).name()
+            }
 
-    fn next(&self, seen: &Observation<'_>) -> Decision {
-        (**self).next(seen)
-    }
+            fn next(&self, seen: &Observation<'_>) -> Decision {
+                (**self).next(seen)
+            }
 
-    fn unwind(&self, seen: &Observation<'_>) -> Decision {
-        (**self).unwind(seen)
-    }
+            fn unwind(&self, seen: &Observation<'_>) -> Decision {
+                (**self).unwind(seen)
+            }
 
-    fn settings(&self, kind: WorkloadKind) -> Settings {
-        (**self).settings(kind)
-    }
+            fn settings(&self, kind: WorkloadKind) -> Settings {
+                (**self).settings(kind)
+            }
 
-    fn supports(&self, kind: WorkloadKind) -> Result<(), String> {
-        (**self).supports(kind)
-    }
+            fn supports(&self, kind: WorkloadKind) -> Result<(), String> {
+                (**self).supports(kind)
+            }
 
-    fn drain_seconds(&self) -> Option<u32> {
-        (**self).drain_seconds()
-    }
+            fn drain_seconds(&self) -> Option<u32> {
+                (**self).drain_seconds()
+            }
+        }
+    )+};
 }
+
+forward!(std::sync::Arc<S>, Box<S>);
 
 /// What a strategy decided.
 #[derive(Clone, Debug, PartialEq)]

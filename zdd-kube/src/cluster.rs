@@ -1,6 +1,5 @@
 //! The cluster port.
 
-use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,7 +22,7 @@ use crate::{announce, apply, fence, observe, prepare, watch};
 /// # Permissions
 /// Those of `manifests/role.yaml`; [`prepare`](Cluster::prepare) checks them before the first write
 /// and names all that are missing at once.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct KubeCluster {
     requests: Requests,
 }
@@ -40,14 +39,6 @@ impl KubeCluster {
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.requests.set_timeout(timeout);
         self
-    }
-}
-
-impl fmt::Debug for KubeCluster {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KubeCluster")
-            .field("timeout", &self.requests.timeout())
-            .finish_non_exhaustive()
     }
 }
 

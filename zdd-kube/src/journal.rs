@@ -1,6 +1,5 @@
 //! The journal, in a ConfigMap.
 
-use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -33,7 +32,7 @@ const TRIES: usize = 3;
 /// take the journal away from the driver that still has to write down how the rollout ended, and
 /// from those who want to know. It is small, and the next rollout of a target of that name
 /// replaces it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct KubeJournal {
     requests: Requests,
 }
@@ -50,14 +49,6 @@ impl KubeJournal {
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.requests.set_timeout(timeout);
         self
-    }
-}
-
-impl fmt::Debug for KubeJournal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KubeJournal")
-            .field("timeout", &self.requests.timeout())
-            .finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sends requests: each within a time limit, each with a known end.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::time::Duration;
 
 use http::{HeaderMap, Request, StatusCode, header};
@@ -38,6 +39,12 @@ pub(crate) enum Run {
 pub(crate) struct Requests {
     client: Client,
     timeout: Duration,
+}
+
+impl fmt::Debug for Requests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Requests").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
 }
 
 /// What is asked, for errors.

@@ -8,7 +8,7 @@ use zdd_core::{Observation, Reason, TroubleKind, later};
 ///
 /// One crash at the start often heals (a dependency was not ready), so each
 /// kind of trouble has a tolerance. Only pods of the new template are judged.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct FailFast {
     /// Restarts that a crashing container gets: with 1, its second crash ends the rollout.

@@ -45,7 +45,7 @@ const SOAKED: Milestone = Milestone::new("soaked");
 /// # drop(rolling);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Rolling {
     config: RollingConfig,
 }

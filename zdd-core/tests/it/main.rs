@@ -7,6 +7,7 @@ mod crash;
 mod gates;
 mod ideal;
 mod plan;
+mod report;
 mod rollback;
 mod state;
 mod takeover;

@@ -8,7 +8,7 @@ use zdd_core::{Amount, Part};
 use crate::fail_fast::FailFast;
 
 /// The settings of [`Rolling`](crate::Rolling), as plain data.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct RollingConfig {
     /// How many pods may exist beyond the desired number. A StatefulSet has no surge and ignores it.
@@ -30,7 +30,7 @@ pub struct RollingConfig {
 }
 
 /// A first part of the pods that is watched before the rest follows.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Stage {
     /// How many pods, rounded up.
