@@ -26,6 +26,7 @@ pub(crate) mod io;
 pub(crate) mod linger;
 pub(crate) mod policy;
 pub(crate) mod pong;
+pub(crate) mod rarely;
 pub(crate) mod refusal;
 pub(crate) mod service;
 pub(crate) mod stream;

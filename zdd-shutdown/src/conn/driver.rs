@@ -28,6 +28,7 @@ use crate::{
         linger::linger,
         policy::{Action, Cut, Facts, Protocol, Watch},
         pong::HeldPong,
+        rarely::Rarely,
         service::{ConnService, RequestBody},
         streams::StreamTasks,
     },
@@ -206,6 +207,7 @@ where
 {
     let mut connection = std::pin::pin!(connection);
     let shared = &link.conn.shared;
+    let draining = Rarely::new(shared.reached(Phase::Draining));
     tokio::select! {
         biased;
         _ = connection.as_mut() => return End::Done,
@@ -213,7 +215,7 @@ where
             tracing::debug!(connection = %link.conn, "request head too slow");
             return End::Cut;
         }
-        () = shared.reached(Phase::Draining) => {}
+        () = draining => {}
     }
 
     let limits = shared.settings.limits;

@@ -164,15 +164,20 @@ async fn closing_waits_for_a_connection_from_a_listener_that_is_not_ours() {
 
 #[tokio::test]
 async fn a_connection_that_the_listener_tracks_counts_once() {
-    let server = OwnLoop::start(quick()).await;
-    let mut client = Client::connect(server.address).await;
-    assert_eq!(client.exchange(POST).await.unwrap().status, 200);
-    assert_eq!(server.shutdown.connections(), 1);
-    server.shutdown.trigger(Signal::Interrupt);
+    let server = OwnLoop::start(quick().lame_duck(LameDuck::fixed(ms(500)))).await;
+    let mut idle = Client::connect(server.address).await;
+    assert_eq!(idle.exchange(POST).await.unwrap().status, 200);
+    server.shutdown.trigger(Signal::Terminate);
+    within(server.shutdown.lame_duck()).await;
+    // Accepted, handed over and ended while ends are counted.
+    let mut late = Client::connect(server.address).await;
+    assert_eq!(late.exchange(POST).await.unwrap().status, 200);
+    assert_eq!(server.shutdown.connections(), 2);
+    drop(late);
     // Idle, and closed by the same rules as those of the crate's own loop.
-    client.closed().await.unwrap();
+    idle.closed().await.unwrap();
     let (report, handled) = server.finish().await;
-    assert_eq!((report.connections.closed, handled, report.exit_code()), (1, 1, 0), "{report}");
+    assert_eq!((report.connections.closed, handled, report.exit_code()), (2, 2, 0), "{report}");
 }
 
 #[cfg(unix)]

@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use futures::StreamExt;
 use tokio::{net::TcpListener, task::JoinSet};
 use tonic::{
     Request, Response, Status,
@@ -164,4 +165,19 @@ async fn tonics_own_server_serves_what_waited_in_the_queue() {
     let report = within(shutdown.finish()).await;
     let connections = &report.connections;
     assert_eq!((connections.rescued, connections.closed), (1, 1), "{report}");
+}
+
+#[tokio::test]
+async fn the_listener_as_a_stream_ends_when_its_queue_was_handed_out() {
+    let shutdown = quick().embed().unwrap();
+    shutdown.readiness().mark_ready();
+    let listener = shutdown.listener(TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let address = listener.local_addr().unwrap().unwrap();
+    let clients: Vec<_> = (0..5).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+    shutdown.trigger(Signal::Interrupt);
+    within(shutdown.stop_accepting()).await;
+    let accepted: Vec<_> = within(listener.collect()).await;
+    assert!(accepted.len() == 5 && accepted.iter().all(Result::is_ok), "{accepted:?}");
+    drop((accepted, clients));
+    assert_eq!(within(shutdown.finish()).await.connections.rescued, 5);
 }
