@@ -1,6 +1,6 @@
 //! Probes, the layer and the listener with axum's own server, Unix sockets.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{Router, extract::ConnectInfo, routing::get};
 use tokio::{
@@ -12,7 +12,7 @@ use tokio::{
 use zdd_shutdown::{LameDuck, Phase, ReadinessPolicy, ReadyWhen, Shutdown, Signal};
 
 use crate::{
-    raw::{Client, within},
+    raw::{Client, block_until, until, within},
     site::{ms, quick},
 };
 
@@ -141,12 +141,7 @@ async fn axums_own_server_drains_with_the_layer_and_the_listener() {
     let mut client = Client::connect(address).await;
     assert!(!client.get("/").await.unwrap().closes());
     client.send("GET /hold HTTP/1.1\r\nhost: test\r\n\r\n").await;
-    within(async {
-        while shutdown.in_flight() == 0 {
-            tokio::time::sleep(ms(1)).await;
-        }
-    })
-    .await;
+    until(|| shutdown.in_flight() > 0).await;
     assert_eq!(shutdown.connections(), 1);
     shutdown.trigger(Signal::Interrupt);
     within(shutdown.stop_accepting()).await;
@@ -222,9 +217,7 @@ async fn unix_sockets_drain_and_empty_their_queue() {
     // This thread also runs the server, which meets the second in its queue.
     let queued = std::os::unix::net::UnixStream::connect(&path).unwrap();
     shutdown.trigger(Signal::Interrupt);
-    while shutdown.phase() < Phase::Closing {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    block_until(|| shutdown.phase() >= Phase::Closing);
     queued.set_nonblocking(true).unwrap();
     let mut queued = UnixStream::from_std(queued).unwrap();
     exchange(&mut queued).await;

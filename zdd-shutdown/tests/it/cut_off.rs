@@ -11,7 +11,7 @@ use zdd_shutdown::{Builder, IdleClose, Phase, Reason, Server, Shutdown};
 use crate::{
     frames::{Frames, RST_STREAM},
     grpc::{Probe, ask},
-    raw::{Client, within},
+    raw::{Client, block_until, until, within},
     site::{Site, ms, quick},
 };
 
@@ -25,9 +25,7 @@ impl Site {
     /// from running until the time of requests is over.
     fn sleep_through_the_drain(&self) {
         self.trigger();
-        while self.handle.phase() < Phase::Hooks {
-            std::thread::sleep(ms(1));
-        }
+        block_until(|| self.handle.phase() >= Phase::Hooks);
     }
 }
 
@@ -54,12 +52,7 @@ async fn a_request_that_comes_too_late_is_told_so_and_not_handled() {
 async fn a_first_request_that_comes_too_late_is_told_so_too() {
     let site = Site::start(patient()).await;
     let mut client = Client::connect(site.address).await;
-    within(async {
-        while site.handle.connections() == 0 {
-            tokio::time::sleep(ms(1)).await;
-        }
-    })
-    .await;
+    until(|| site.handle.connections() > 0).await;
     site.sleep_through_the_drain();
     client.io.try_write(b"GET /hold HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
     assert_eq!(client.response().await.unwrap().status, 503);

@@ -1,7 +1,7 @@
 //! Server-sent events: responses that never end by themselves.
 
 use crate::{
-    raw::{Client, within},
+    raw::{Client, until},
     site::{Site, ms, quick},
 };
 
@@ -73,12 +73,7 @@ async fn a_client_goes_on_at_another_server_behind_the_last_event_that_it_got() 
     // None lost, none twice.
     assert!(seen.len() >= 40 && seen.iter().copied().eq(1..=seen.len() as u64), "{seen:?}");
     drop(client);
-    within(async {
-        while new.handle.connections() > 0 {
-            tokio::time::sleep(ms(1)).await;
-        }
-    })
-    .await;
+    until(|| new.handle.connections() == 0).await;
     new.trigger();
     assert_eq!(new.finish().await.exit_code(), 0);
 }

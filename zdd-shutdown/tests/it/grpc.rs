@@ -28,7 +28,7 @@ use tonic_health::pb::{
 use zdd_shutdown::{LameDuck, Phase, Shutdown, ShutdownHandle, Signal};
 
 use crate::{
-    raw::within,
+    raw::{until, within},
     site::{ms, quick},
 };
 
@@ -148,12 +148,7 @@ async fn unary_calls_in_flight_all_succeed() {
         let mut client = HealthClient::new(fixture.channel.clone());
         calls.spawn(async move { client.check(ask("hold")).await });
     }
-    within(async {
-        while fixture.shutdown.in_flight() < 200 {
-            tokio::time::sleep(ms(1)).await;
-        }
-    })
-    .await;
+    until(|| fixture.shutdown.in_flight() >= 200).await;
     fixture.shutdown.trigger(Signal::Interrupt);
     within(fixture.shutdown.draining()).await;
     fixture.gate.add_permits(200);
@@ -288,12 +283,7 @@ async fn a_rollover_under_unary_calls_fails_none() {
     }
     let answers = async |count: usize| {
         let goal = answered.load(Relaxed) + count;
-        within(async {
-            while answered.load(Relaxed) < goal {
-                tokio::time::sleep(ms(1)).await;
-            }
-        })
-        .await;
+        until(|| answered.load(Relaxed) >= goal).await;
     };
     answers(2_000).await;
     old.shutdown.trigger(Signal::Terminate);

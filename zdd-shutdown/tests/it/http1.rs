@@ -6,7 +6,7 @@ use tokio::{io::AsyncReadExt, net::TcpStream, time::Instant};
 use zdd_shutdown::{IdleClose, LameDuck, Phase};
 
 use crate::{
-    raw::{Client, within},
+    raw::{Client, block_until, until, within},
     site::{Site, ms, quick},
 };
 
@@ -157,9 +157,7 @@ async fn a_fresh_connection_gets_its_grace() {
     // The default, which the short deadline of these tests allows.
     let site = Site::start(quick().first_request_grace(ms(500))).await;
     let mut client = Client::connect(site.address).await;
-    while site.handle.connections() == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(|| site.handle.connections() > 0).await;
     site.trigger();
     tokio::time::sleep(ms(200)).await;
     assert!(client.get("/").await.unwrap().closes());
@@ -170,9 +168,7 @@ async fn a_fresh_connection_gets_its_grace() {
 async fn a_connection_that_stays_silent_is_closed_with_fin_after_the_grace() {
     let site = Site::start(quick()).await;
     let mut client = Client::connect(site.address).await;
-    while site.handle.connections() == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(|| site.handle.connections() > 0).await;
     site.trigger();
     let (took, closed) = timed(client.closed()).await;
     closed.unwrap();
@@ -197,9 +193,7 @@ async fn connections_in_the_accept_queue_are_served() {
         })
         .collect();
     site.trigger();
-    while site.handle.phase() < Phase::Closing {
-        std::thread::sleep(ms(5));
-    }
+    block_until(|| site.handle.phase() >= Phase::Closing);
     let mut served = 0;
     for client in clients {
         client.set_nonblocking(true).unwrap();
@@ -258,9 +252,7 @@ async fn heads_that_trickle_are_cut_and_others_unharmed() {
         client.send("GET / HTTP/1.1\r\n").await;
         slow.push(client);
     }
-    while site.handle.connections() < 101 {
-        tokio::task::yield_now().await;
-    }
+    until(|| site.handle.connections() >= 101).await;
     site.trigger();
     let began = Instant::now();
     // More often than once a second, since each byte looks like progress, until the server has had
@@ -404,12 +396,7 @@ async fn a_body_that_is_dropped_midway_gives_its_place_back() {
     assert!(!client.chunk().await.unwrap().is_empty());
     assert_eq!(site.handle.in_flight(), 1);
     drop(client);
-    within(async {
-        while site.handle.in_flight() > 0 {
-            tokio::time::sleep(ms(1)).await;
-        }
-    })
-    .await;
+    until(|| site.handle.in_flight() == 0).await;
     site.trigger();
     let report = site.finish().await;
     assert_eq!((report.abandoned, report.exit_code()), (0, 0), "{report}");

@@ -4,19 +4,14 @@ use std::collections::HashSet;
 
 use crate::{
     frames::{DATA, Frames, GOAWAY, PING, two_goaways},
-    raw::{Client, within},
+    raw::{Client, until, within},
     site::{Site, ms, quick},
 };
 use tokio::time::Instant;
 
 /// Waits for a number of handlers to have begun.
 async fn in_flight(site: &Site, count: usize) {
-    within(async {
-        while site.handle.in_flight() < count {
-            tokio::time::sleep(ms(1)).await;
-        }
-    })
-    .await;
+    until(|| site.handle.in_flight() >= count).await;
 }
 
 #[tokio::test]
@@ -142,9 +137,7 @@ async fn a_preface_without_settings_is_dropped_after_the_cap() {
     let client = Frames::preface(site.address).await;
     let mut half = Client::connect(site.address).await;
     half.send("PRI * HTTP/2.0\r\n").await;
-    while site.handle.connections() < 2 {
-        tokio::time::sleep(ms(1)).await;
-    }
+    until(|| site.handle.connections() >= 2).await;
     site.trigger();
     client.closed().await.unwrap();
     half.closed().await.unwrap();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use zdd_shutdown::{HookEnd, Phase, Reason, Shutdown, Signal, Stage};
 
-use crate::raw::within;
+use crate::raw::{until, within};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -195,9 +195,7 @@ async fn work_that_outlives_the_deadline_without_hooks_ends_forced() {
     shutdown.trigger(Reason::Completed);
     handle.aborting().await;
     // Nobody runs the hooks until it is too late.
-    while handle.phase() != Phase::Forced {
-        tokio::time::sleep(MS(5)).await;
-    }
+    until(|| handle.phase() == Phase::Forced).await;
     let report = shutdown.finish().await;
     assert_eq!((report.end, report.exit_code()), (Phase::Forced, 1));
 }

@@ -18,7 +18,7 @@ use tokio::{net::TcpStream, sync::watch, task::JoinSet, time::sleep};
 use zdd_load::{Endpoints, Mode, Report};
 
 use crate::{
-    raw::{Client, within},
+    raw::{Client, until},
     site::ms,
     victim::{End, Victim},
 };
@@ -86,12 +86,7 @@ impl Load {
 
     /// Waits until so many requests were answered.
     async fn answers(&self, count: u64) {
-        within(async {
-            while self.tally.ok.load(Relaxed) < count {
-                sleep(ms(1)).await;
-            }
-        })
-        .await;
+        until(|| self.tally.ok.load(Relaxed) >= count).await;
     }
 
     async fn stop(mut self) -> Arc<Tally> {
@@ -217,12 +212,7 @@ async fn roll_over_all(loads: Vec<zdd_load::Load>, endpoints: &Endpoints) -> (Ve
     let (old, new) = (Victim::start("serve", &POD), Victim::start("serve", &POD));
     endpoints.replace([old.address()]).unwrap();
     let loads: Vec<_> = loads.into_iter().map(|load| load.start().unwrap()).collect();
-    within(async {
-        while loads.iter().any(|load| load.snapshot().ok < 500) {
-            sleep(ms(1)).await;
-        }
-    })
-    .await;
+    until(|| loads.iter().all(|load| load.snapshot().ok >= 500)).await;
     old.signal("TERM");
     let next = new.address();
     let ended = tokio::task::spawn_blocking(move || old.end());

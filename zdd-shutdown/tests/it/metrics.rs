@@ -12,8 +12,8 @@ use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, Share
 use zdd_shutdown::{Phase, Reason};
 
 use crate::{
-    raw::{Client, within},
-    site::{Site, ms, quick},
+    raw::{Client, until, within},
+    site::{Site, quick},
 };
 
 /// Keeps the last value of everything.
@@ -34,12 +34,7 @@ impl Values {
     }
 
     async fn reaches(&self, name: &str, value: f64) {
-        within(async {
-            while self.gauge(name) != value {
-                tokio::time::sleep(ms(1)).await;
-            }
-        })
-        .await;
+        until(|| self.gauge(name) == value).await;
     }
 }
 

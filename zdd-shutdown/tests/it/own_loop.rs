@@ -20,7 +20,7 @@ use tokio::{
 use zdd_shutdown::{Builder, LameDuck, Phase, Reason, Report, Server, Shutdown, Signal};
 
 use crate::{
-    raw::{Client, within},
+    raw::{Client, until, within},
     site::{ms, quick},
 };
 
@@ -98,12 +98,7 @@ async fn a_rollover_between_accept_loops_of_ones_own_loses_nothing() {
     }
     let answers = async |count: usize| {
         let goal = ok.load(Relaxed) + count;
-        within(async {
-            while ok.load(Relaxed) < goal {
-                tokio::time::sleep(ms(1)).await;
-            }
-        })
-        .await;
+        until(|| ok.load(Relaxed) >= goal).await;
     };
     answers(1_000).await;
     assert_eq!(old.shutdown.connections(), 50);
@@ -144,12 +139,7 @@ async fn closing_waits_for_a_connection_from_a_listener_that_is_not_ours() {
     let mut tasks = JoinSet::new();
     tasks.spawn(connection);
     client.send("GET /hold HTTP/1.1\r\nhost: test\r\n\r\n").await;
-    within(async {
-        while shutdown.in_flight() == 0 {
-            tokio::time::sleep(ms(1)).await;
-        }
-    })
-    .await;
+    until(|| shutdown.in_flight() > 0).await;
     shutdown.trigger(Signal::Interrupt);
     within(shutdown.stop_accepting()).await;
     gate.add_permits(1);

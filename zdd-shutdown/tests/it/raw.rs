@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 /// Longest that any single step of a test may take.
@@ -135,4 +135,23 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 /// Bounds a wait.
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
     timeout(PATIENCE, future).await.expect("nothing happened for ten seconds")
+}
+
+/// Waits for a fact.
+pub(crate) async fn until(fact: impl Fn() -> bool) {
+    within(async {
+        while !fact() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}
+
+/// Waits for a fact on this thread, so that nothing else of its runtime gets on.
+pub(crate) fn block_until(fact: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !fact() {
+        assert!(began.elapsed() < PATIENCE, "nothing happened for ten seconds");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }

@@ -192,7 +192,7 @@ async fn upgrade(
     axum::extract::Path(manners): axum::extract::Path<String>,
     mut request: Request,
 ) -> Response {
-    let http2 = request.version() == http::Version::HTTP_2;
+    let version = request.version();
     let upgrade = hyper::upgrade::on(&mut request);
     let conversation = async move {
         let mut io = hyper_util::rt::TokioIo::new(upgrade.await.unwrap());
@@ -207,11 +207,16 @@ async fn upgrade(
     };
     #[expect(clippy::disallowed_methods, reason = "ends with its connection")]
     tokio::spawn(conversation);
-    if http2 {
+    switched(version, [("upgrade", "chat")])
+}
+
+/// Agrees to an upgrade; HTTP/2, where it is a CONNECT, wants no more than a status.
+fn switched<const N: usize>(version: http::Version, agreed: [(&str, &str); N]) -> Response {
+    if version == http::Version::HTTP_2 {
         return StatusCode::OK.into_response();
     }
     let status = StatusCode::SWITCHING_PROTOCOLS;
-    (status, [("connection", "upgrade"), ("upgrade", "chat")]).into_response()
+    (status, [("connection", "upgrade")], agreed).into_response()
 }
 
 /// Length of the message of a WebSocket: more than all buffers on its way hold.
@@ -224,7 +229,7 @@ pub(crate) const CLOSE_1001: [u8; 4] = [0x88, 2, 0x03, 0xE9];
 /// A WebSocket in the frames that matter here: a message, Close when the process drains, and the
 /// client's Close.
 async fn socket(State(app): State<App>, mut request: Request) -> Response {
-    let http2 = request.version() == http::Version::HTTP_2;
+    let version = request.version();
     let upgrade = hyper::upgrade::on(&mut request);
     let conversation = async move {
         let mut io = hyper_util::rt::TokioIo::new(upgrade.await.unwrap());
@@ -240,14 +245,7 @@ async fn socket(State(app): State<App>, mut request: Request) -> Response {
     };
     #[expect(clippy::disallowed_methods, reason = "ends with its connection")]
     tokio::spawn(conversation);
-    if http2 {
-        return StatusCode::OK.into_response();
-    }
-    let accepted = [
-        ("connection", "upgrade"),
-        ("upgrade", "websocket"),
-        // For the key of RFC 6455's own example.
-        ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
-    ];
-    (StatusCode::SWITCHING_PROTOCOLS, accepted).into_response()
+    // For the key of RFC 6455's own example.
+    let accept = ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    switched(version, [("upgrade", "websocket"), accept])
 }

@@ -26,7 +26,7 @@ use zdd_shutdown::{LameDuck, Phase, Shutdown, ShutdownHandle, Signal};
 use crate::{
     frames::{Frames, HEADERS},
     grpc::{Replies, ask},
-    raw::{Client, within},
+    raw::{Client, block_until, until, within},
     site::{ms, quick},
 };
 
@@ -112,12 +112,7 @@ async fn tonics_own_server_fails_no_call_that_it_took() {
             callers.spawn(call_to_the_end(client, shutdown.handle(), Arc::clone(&answered)));
         }
     }
-    within(async {
-        while answered.load(Relaxed) < 500 {
-            tokio::time::sleep(ms(1)).await;
-        }
-    })
-    .await;
+    until(|| answered.load(Relaxed) >= 500).await;
     assert_eq!(shutdown.connections(), 4);
     shutdown.trigger(Signal::Terminate);
     // The stream has ended, and with it the server.
@@ -143,9 +138,7 @@ async fn tonics_own_server_serves_what_waited_in_the_queue() {
     // that closes.
     let queued = std::net::TcpStream::connect(address).unwrap();
     shutdown.trigger(Signal::Interrupt);
-    while shutdown.phase() < Phase::Closing {
-        std::thread::sleep(ms(1));
-    }
+    block_until(|| shutdown.phase() >= Phase::Closing);
     queued.set_nonblocking(true).unwrap();
     let client = Client::from(tokio::net::TcpStream::from_std(queued).unwrap());
     let mut client = Frames::handshake(client).await;
