@@ -97,12 +97,11 @@ impl<'a> Observation<'a> {
         self.state.milestones.get(milestone).copied()
     }
 
-    /// Tells whether the controller has rolled the desired template out and the endpoints of
-    /// every Service have followed.
+    /// Tells whether the controller has rolled the desired template out, and pods and endpoints
+    /// have followed.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        let complete = |workload: &Workload| workload.completion == Completion::Complete;
-        self.workload().is_some_and(complete) && self.snapshot.endpoints_follow()
+        self.snapshot.is_complete()
     }
 
     /// Says what [`is_complete`](Self::is_complete) still misses.
@@ -128,6 +127,9 @@ impl<'a> Observation<'a> {
                 "waiting for the controller to see the change".to_owned()
             }
             Some(Completion::DeadlineExceeded { message }) => message.clone(),
+            Some(Completion::Complete) if !self.snapshot.pods_follow() => {
+                "waiting for news of the last pods".to_owned()
+            }
             Some(Completion::Complete) => "waiting for the endpoints to follow".to_owned(),
         }
     }

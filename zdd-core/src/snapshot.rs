@@ -283,6 +283,38 @@ impl Snapshot {
         self.pods.iter().filter(move |pod| revision.is_some() && pod.revision.as_ref() == revision)
     }
 
+    /// Tells whether the controller has rolled the desired template out, and the pods and the
+    /// endpoints that were seen bear it out.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let complete = |workload: &Workload| workload.completion == Completion::Complete;
+        self.workload.as_ref().is_some_and(complete)
+            && self.pods_follow()
+            && self.endpoints_follow()
+    }
+
+    /// Tells whether as many pods of the desired template are ready as should be, and no others
+    /// but those that a partition keeps.
+    ///
+    /// The controller says so too, in its status; but the news of the pods and of the endpoints may
+    /// both be older than that of the status, and then agree with each other on what is over.
+    #[must_use]
+    pub fn pods_follow(&self) -> bool {
+        let Some(workload) = &self.workload else {
+            return false;
+        };
+        let ready = || self.pods.iter().filter(|pod| pod.ready && !pod.terminating);
+        let enough = |count: usize, wanted: u32| u32::try_from(count).unwrap_or(u32::MAX) >= wanted;
+        // Which pods are new cannot be told: all that can be seen is whether there are enough.
+        let Some(revision) = &workload.revision else {
+            return enough(ready().count(), workload.replicas);
+        };
+        let kept = workload.settings.partition.unwrap_or(0).min(workload.replicas);
+        let is_new = |pod: &&Pod| pod.revision.as_ref() == Some(revision);
+        enough(ready().filter(is_new).count(), workload.replicas - kept)
+            && (kept > 0 || ready().all(|pod| is_new(&pod)))
+    }
+
     /// Tells whether the endpoints of every Service show exactly the target's ready pods.
     ///
     /// Terminating pods may linger in the list of pods, but not among the ready endpoints.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::snapshot::{Counts, Snapshot, TroubleKind, Uid};
+use crate::snapshot::{Counts, Settings, Snapshot, TroubleKind, Uid, Workload};
+use crate::template::Template;
 
 /// Notes since when there was no progress, and since when each pod has trouble.
 ///
@@ -12,7 +13,8 @@ use crate::snapshot::{Counts, Snapshot, TroubleKind, Uid};
 #[derive(Clone, Debug)]
 pub struct Tracker {
     progressed_at: Timestamp,
-    marks: Option<(i64, Counts, u32)>,
+    marks: Option<Marks>,
+    was_complete: bool,
     troubles: BTreeMap<(Uid, TroubleKind), Timestamp>,
     refused_since: Option<Timestamp>,
 }
@@ -21,27 +23,34 @@ impl Tracker {
     /// Starts tracking.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
-        Self { progressed_at: now, marks: None, troubles: BTreeMap::new(), refused_since: None }
+        Self {
+            progressed_at: now,
+            marks: None,
+            was_complete: false,
+            troubles: BTreeMap::new(),
+            refused_since: None,
+        }
     }
 
     /// Takes a snapshot in.
     ///
-    /// Progress is a new generation, more updated, ready or available pods than ever in this
-    /// generation, or fewer old ones.
+    /// Progress is another template or other knobs, more updated, ready or available pods than ever
+    /// under these, fewer old ones, or more pods wanted than ever. What was complete and is not any
+    /// more has its whole time before it.
+    ///
+    /// Other edits are none: an annotation that someone renews, or an autoscaler that goes up and
+    /// down, would put every deadline off for ever.
     pub fn note(&mut self, snapshot: &Snapshot, now: Timestamp) {
+        let complete = snapshot.is_complete();
+        let lost = std::mem::replace(&mut self.was_complete, complete) && !complete;
+        if lost {
+            self.progressed_at = now;
+        }
         if let Some(workload) = &snapshot.workload {
-            let old = workload.counts.total.saturating_sub(workload.counts.updated);
-            let next = (workload.generation, workload.counts, old);
+            let best = Marks::of(workload);
             let best = match &self.marks {
-                Some((generation, best, old_left)) if *generation == workload.generation => {
-                    let mut merged = *best;
-                    merged.updated = merged.updated.max(workload.counts.updated);
-                    merged.ready = merged.ready.max(workload.counts.ready);
-                    merged.available = merged.available.max(workload.counts.available);
-                    merged.total = 0;
-                    (*generation, merged, old.min(*old_left))
-                }
-                _ => (next.0, Counts { total: 0, ..next.1 }, next.2),
+                Some(before) if before.are_of(workload) => best.or_better(before),
+                Some(_) | None => best,
             };
             if self.marks.as_ref() != Some(&best) {
                 self.marks = Some(best);
@@ -83,5 +92,44 @@ impl Tracker {
     #[must_use]
     pub fn troubled_since(&self, uid: &Uid, kind: TroubleKind) -> Option<Timestamp> {
         self.troubles.get(&(uid.clone(), kind)).copied()
+    }
+}
+
+/// The best that was seen of one desired state.
+#[derive(Clone, Debug, PartialEq)]
+struct Marks {
+    template: Template,
+    settings: Settings,
+    paused: bool,
+    wanted: u32,
+    counts: Counts,
+    old: u32,
+}
+
+impl Marks {
+    fn of(workload: &Workload) -> Self {
+        Self {
+            template: workload.template.clone(),
+            settings: workload.settings.clone(),
+            paused: workload.paused,
+            wanted: workload.replicas,
+            counts: Counts { total: 0, ..workload.counts },
+            old: workload.counts.total.saturating_sub(workload.counts.updated),
+        }
+    }
+
+    fn are_of(&self, workload: &Workload) -> bool {
+        self.paused == workload.paused
+            && self.settings == workload.settings
+            && self.template == workload.template
+    }
+
+    fn or_better(mut self, before: &Self) -> Self {
+        self.wanted = self.wanted.max(before.wanted);
+        self.counts.updated = self.counts.updated.max(before.counts.updated);
+        self.counts.ready = self.counts.ready.max(before.counts.ready);
+        self.counts.available = self.counts.available.max(before.counts.available);
+        self.old = self.old.min(before.old);
+        self
     }
 }

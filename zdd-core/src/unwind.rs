@@ -64,13 +64,26 @@ pub fn settings_to_restore(set: &Settings, baseline: &Settings) -> Settings {
 
 /// Finds a pod that keeps a StatefulSet from going back: its controller waits for a broken pod to
 /// become ready before it touches it (kubernetes/kubernetes#67250).
+///
+/// Pods below the partition are not among them: their owner wants them to have another template,
+/// and one that is deleted comes back with it.
 fn blocking<'a>(seen: &Observation<'a>) -> Option<&'a Pod> {
     if seen.kind() != WorkloadKind::StatefulSet {
         return None;
     }
-    let wanted = seen.workload()?.revision.as_ref()?;
-    seen.snapshot()
-        .pods
-        .iter()
-        .find(|pod| pod.revision.as_ref() != Some(wanted) && !pod.ready && !pod.terminating)
+    let workload = seen.workload()?;
+    let wanted = workload.revision.as_ref()?;
+    let pods = &seen.snapshot().pods;
+    // Numbers may begin elsewhere (spec.ordinals.start), and partitions count from there.
+    let first = pods.iter().filter_map(ordinal).min()?;
+    let kept = first.saturating_add(workload.settings.partition.unwrap_or(0));
+    pods.iter().find(|pod| {
+        let goes_back = ordinal(pod).is_none_or(|ordinal| ordinal >= kept);
+        goes_back && pod.revision.as_ref() != Some(wanted) && !pod.ready && !pod.terminating
+    })
+}
+
+/// Returns the number of a pod of a StatefulSet.
+fn ordinal(pod: &Pod) -> Option<u32> {
+    pod.name.rsplit_once('-')?.1.parse().ok()
 }

@@ -78,6 +78,11 @@ impl Rolling {
         if made && seen.kind() == WorkloadKind::Deployment && !workload.paused {
             return Decision::Apply(Step::Pause);
         }
+        if !made && workload.paused && seen.state().paused {
+            // More pods are wanted than when it was stopped, or a rollout that this one took over
+            // from had stopped it: a controller that stands still makes none.
+            return Decision::Apply(Step::Resume);
+        }
         let ready = new().filter(|pod| pod.ready).count();
         let none_missing = workload.counts.available >= workload.replicas;
         if ready >= first as usize && none_missing && seen.snapshot().endpoints_follow() {

@@ -304,6 +304,104 @@ fn the_soak_waits_for_time_and_gates_and_a_failure_turns_back() {
 }
 
 #[test]
+fn a_pod_that_is_replaced_after_a_long_calm_gets_its_time() {
+    let strategy = rolling(RollingConfig::default().soak(Duration::from_secs(3_600)));
+    let mut scene = Scene::deployment(3).set_by(&strategy);
+    scene.pods(0, 3);
+    assert_eq!(wait(scene.settle_with(&strategy)).phase, "soak");
+    // Nothing happens for longer than the progress deadline, then a node is drained.
+    scene.now = later(scene.now, Duration::from_secs(1_800));
+    scene.snapshot.pods[0].ready = false;
+    scene.settle();
+    assert_eq!(wait(scene.ask(&strategy)).phase, "converge");
+    scene.pass(599);
+    assert_eq!(wait(scene.ask(&strategy)).phase, "converge");
+    scene.pass(1);
+    assert!(matches!(reason(scene.ask(&strategy)), Reason::DeadlineExceeded { .. }));
+}
+
+#[test]
+fn edits_of_others_do_not_move_the_deadline() {
+    let strategy = Rolling::default();
+    let mut scene = Scene::deployment(3).set_by(&strategy);
+    scene.pods(3, 0);
+    for replicas in [3, 4, 3, 4, 3] {
+        // An annotation, or an autoscaler that cannot make up its mind.
+        scene.workload().generation += 1;
+        scene.workload().replicas = replicas;
+        scene.pass(200);
+    }
+    assert!(matches!(reason(scene.ask(&strategy)), Reason::DeadlineExceeded { .. }));
+}
+
+#[test]
+fn endpoints_and_pods_that_lag_together_are_not_believed() {
+    let strategy = Rolling::default();
+    let mut scene = Scene::deployment(2).set_by(&strategy);
+    scene.pods(0, 2);
+    // The status is news, the lists of pods and endpoints are from before the last old pod ended.
+    let status = scene.workload().clone();
+    scene.pods(1, 1);
+    *scene.workload() = status;
+    assert_eq!(wait(scene.ask(&strategy)).what, "waiting for news of the last pods");
+    // Nor are lists in which the newest pod is not there yet.
+    let status = scene.workload().clone();
+    scene.pods(0, 1);
+    *scene.workload() = status;
+    assert_eq!(wait(scene.ask(&strategy)).what, "waiting for news of the last pods");
+    scene.pods(0, 2);
+    assert_eq!(scene.settle_with(&strategy), Decision::Finish);
+}
+
+#[test]
+fn the_way_back_leaves_pods_below_the_owners_partition_alone() {
+    let strategy = Rolling::default();
+    let mut scene = Scene::new(WorkloadKind::StatefulSet, 3);
+    scene.workload().settings.partition = Some(1);
+    scene.state.start.baseline.settings.partition = Some(1);
+    let mut scene = scene.set_by(&strategy);
+    let reason = Reason::Aborted { message: String::new() };
+    scene.record(Event::RollbackStarted(reason));
+    let Decision::Apply(back) = strategy.unwind(&scene.seen()) else { panic!("no way back") };
+    scene.perform(back);
+    scene.pods(3, 0);
+    // The owner keeps an older template on the first pod, and that pod is not ready.
+    for (ordinal, pod) in scene.snapshot.pods.iter_mut().enumerate() {
+        pod.name = format!("web-{ordinal}");
+    }
+    scene.snapshot.pods[0].revision = Some(zdd_core::RevisionHash::new("web:0"));
+    scene.snapshot.pods[0].ready = false;
+    scene.settle();
+    assert!(matches!(strategy.unwind(&scene.seen()), Decision::Wait(_)));
+    // One that the controller waits for is deleted.
+    scene.snapshot.pods[2].revision = Some(zdd_core::RevisionHash::new("web:2"));
+    scene.snapshot.pods[2].ready = false;
+    scene.settle();
+    let Decision::Apply(Step::DeletePod { name, .. }) = strategy.unwind(&scene.seen()) else {
+        panic!("the broken pod blocks the way back")
+    };
+    assert_eq!(name, "web-2");
+}
+
+#[test]
+fn a_stage_that_grew_while_it_was_paused_is_filled() {
+    let stage = Stage::new("50%".parse::<Part>().unwrap(), Duration::from_secs(60));
+    let strategy = rolling(RollingConfig::default().stage(stage));
+    let mut scene = Scene::deployment(2).set_by(&strategy);
+    scene.pods(2, 1);
+    assert_eq!(scene.ask(&strategy), Decision::Apply(Step::Pause));
+    scene.perform(Step::Pause);
+    // An autoscaler doubles the pods before the stage is ready; the controller is stopped.
+    scene.workload().replicas = 4;
+    scene.pods(4, 1);
+    assert_eq!(scene.ask(&strategy), Decision::Apply(Step::Resume));
+    scene.perform(Step::Resume);
+    assert_eq!(wait(scene.ask(&strategy)).phase, "stage");
+    scene.pods(3, 2);
+    assert_eq!(scene.ask(&strategy), Decision::Apply(Step::Pause));
+}
+
+#[test]
 fn promote_skips_bake_and_soak_but_not_convergence() {
     let strategy = rolling(RollingConfig::default().soak(Duration::from_secs(300)));
     let mut scene = Scene::deployment(2).set_by(&strategy);
