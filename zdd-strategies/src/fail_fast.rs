@@ -2,20 +2,29 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use zdd_core::{Observation, Reason, TroubleKind, later};
+
+use crate::duration;
 
 /// How much trouble new pods may have before the rollout turns back.
 ///
 /// One crash at the start often heals (a dependency was not ready), so each
 /// kind of trouble has a tolerance. Only pods of the new template are judged.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct FailFast {
     /// Restarts that a crashing container gets: with 1, its second crash ends the rollout.
     pub restarts: u32,
     /// How long an image may fail to be pulled, or a container to be configured or run.
+    #[serde(with = "duration")]
+    #[cfg_attr(feature = "schemars", schemars(schema_with = "duration::schema"))]
     pub start_errors: Duration,
     /// How long the cluster may refuse to create pods: quota, admission.
+    #[serde(with = "duration")]
+    #[cfg_attr(feature = "schemars", schemars(schema_with = "duration::schema"))]
     pub refusals: Duration,
 }
 
@@ -40,6 +49,27 @@ pub(crate) enum Health {
 }
 
 impl FailFast {
+    /// Sets how many restarts a crashing container gets.
+    #[must_use]
+    pub fn restarts(mut self, restarts: u32) -> Self {
+        self.restarts = restarts;
+        self
+    }
+
+    /// Sets how long a container may fail to start.
+    #[must_use]
+    pub fn start_errors(mut self, time: Duration) -> Self {
+        self.start_errors = time;
+        self
+    }
+
+    /// Sets how long the cluster may refuse to create pods.
+    #[must_use]
+    pub fn refusals(mut self, time: Duration) -> Self {
+        self.refusals = time;
+        self
+    }
+
     pub(crate) fn judge(&self, seen: &Observation<'_>) -> Health {
         let mut until = None;
         for (pod, trouble, lasting) in seen.failing() {

@@ -7,6 +7,7 @@
 //! A strategy never waits, reads a clock or talks to a cluster: see
 //! [`DeploymentStrategy`](zdd_core::DeploymentStrategy).
 
+mod duration;
 mod fail_fast;
 pub mod gates;
 mod rolling;

@@ -2,40 +2,76 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use zdd_core::{Amount, Part};
 
+use crate::duration;
 use crate::fail_fast::FailFast;
 
 /// The settings of [`Rolling`](crate::Rolling), as plain data.
-#[derive(Clone, Debug, Eq, PartialEq)]
+///
+/// In a configuration file each setting may be left out, and a word that is none of them is an
+/// error. Times are text with units, as `90s`, `10m`, `1h 30m`, or as ISO 8601 has them.
+///
+/// # Examples
+/// ```
+/// use zdd_strategies::{Rolling, RollingConfig};
+///
+/// let config: RollingConfig = serde_saphyr::from_str("
+/// maxSurge: 25%
+/// minReadySeconds: 10
+/// stage: { first: 1, bake: 5m }
+/// soak: 10m
+/// progressDeadline: 15m
+/// failFast: { restarts: 2, startErrors: 30s }
+/// drain: 25s
+/// ")?;
+/// let rolling = Rolling::new(config)?;
+/// # drop(rolling);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schemars", schemars(description = "The settings of a rolling update."))]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct RollingConfig {
     /// How many pods may exist beyond the desired number. A StatefulSet has no surge and ignores it.
     pub max_surge: Amount,
-    /// Seconds that a pod must be ready before an old one goes; `None` keeps the workload's own.
+    /// Seconds that a pod must be ready before an old one goes; those of the workload without it.
     ///
     /// This is the time that proxies have to learn about new pods.
     pub min_ready_seconds: Option<u32>,
     /// A first part of the pods that is watched before the rest follows.
     pub stage: Option<Stage>,
     /// How long everything must stay well, under the gates, after the last pod was replaced.
+    #[serde(with = "duration")]
+    #[cfg_attr(feature = "schemars", schemars(schema_with = "duration::schema"))]
     pub soak: Duration,
     /// How long there may be no progress before the rollout turns back.
+    #[serde(with = "duration")]
+    #[cfg_attr(feature = "schemars", schemars(schema_with = "duration::schema"))]
     pub progress_deadline: Duration,
     /// When failing pods end the rollout before that.
     pub fail_fast: FailFast,
     /// How long a pod drains after SIGTERM; a pod whose grace is shorter is refused.
+    #[serde(with = "duration::optional")]
+    #[cfg_attr(feature = "schemars", schemars(schema_with = "duration::optional_schema"))]
     pub drain: Option<Duration>,
 }
 
 /// A first part of the pods that is watched before the rest follows.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Stage {
     /// How many pods, rounded up.
     pub first: Part,
     /// How long they are watched, under the gates.
+    #[serde(with = "duration")]
+    #[cfg_attr(feature = "schemars", schemars(schema_with = "duration::schema"))]
     pub bake: Duration,
 }
 
