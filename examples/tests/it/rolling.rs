@@ -1,7 +1,7 @@
 //! The rolling example as a user runs it: real pods, real requests.
 
 #[cfg(unix)]
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -56,21 +56,70 @@ fn a_plan_names_its_steps_and_rolls_nothing() {
     }
 }
 
+#[test]
+fn the_strategy_can_be_read_from_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("rolling.yaml");
+    let file = file.to_str().unwrap();
+    std::fs::write(file, "{ maxSurge: 50%, stage: { first: 2, bake: 90s }, soak: 5m }").unwrap();
+    let output = rolling(&["--plan", "--config", file]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for step in ["maxSurge 2, maxUnavailable 0", "bake", "soak"] {
+        assert!(text.contains(step), "{text}");
+    }
+
+    std::fs::write(file, "maxSurge: 0").unwrap();
+    let refused = String::from_utf8(rolling(&["--config", file]).stderr).unwrap();
+    assert!(refused.contains("maxSurge is 0; no pod may be missing"), "{refused}");
+    std::fs::write(file, "maxsurge: 1").unwrap();
+    let refused = String::from_utf8(rolling(&["--config", file]).stderr).unwrap();
+    assert!(refused.contains("rolling.yaml: ") && refused.contains("maxSurge"), "{refused}");
+}
+
+/// A run that is watched and can be interrupted.
+#[cfg(unix)]
+pub(crate) struct Watched {
+    child: Child,
+    lines: Box<dyn Iterator<Item = String>>,
+}
+
+#[cfg(unix)]
+impl Watched {
+    pub(crate) fn start(args: &[&str]) -> Self {
+        use std::io::BufRead;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rolling"));
+        let mut child =
+            command.args(args).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, lines: Box::new(lines.map(Result::unwrap)) }
+    }
+
+    /// Waits for a line of its progress that begins so.
+    pub(crate) fn says(&mut self, when: &str) {
+        assert!(self.lines.any(|line| line.starts_with(when)), "it never said {when}");
+    }
+
+    pub(crate) fn interrupt(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    }
+
+    /// Waits for the end, and returns the exit code and the lines that were not read yet.
+    pub(crate) fn end(mut self) -> (Option<i32>, Vec<String>) {
+        let rest = self.lines.by_ref().collect();
+        (self.child.wait().unwrap().code(), rest)
+    }
+}
+
 /// Starts a run, interrupts it when a line of its progress begins with `when`, and returns the
 /// exit code and the lines after that.
 #[cfg(unix)]
 pub(crate) fn interrupted(args: &[&str], when: &str) -> (Option<i32>, Vec<String>) {
-    use std::io::BufRead;
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rolling"));
-    let mut child =
-        command.args(args).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    let lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
-    let mut lines = lines.map(Result::unwrap);
-    assert!(lines.any(|line| line.starts_with(when)), "it never said {when}");
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let rest = lines.collect();
-    (child.wait().unwrap().code(), rest)
+    let mut run = Watched::start(args);
+    run.says(when);
+    run.interrupt();
+    run.end()
 }
 
 #[cfg(unix)]
@@ -122,6 +171,9 @@ fn bad_flags_are_refused_with_what_is_allowed() {
         (&["--cluster", "--existing", "--replicas", "2"], "cannot be used with"),
         (&["--existing"], "--kubeconfig <FILE>|--cluster"),
         (&["--service-address", "127.0.0.1:80"], "--kubeconfig <FILE>|--cluster"),
+        (&["--config", "/nowhere"], "failed to read /nowhere: "),
+        (&["--config", "Cargo.toml"], "Cargo.toml: "),
+        (&["--config", "Cargo.toml", "--soak", "5"], "cannot be used with"),
         (&["--plan", "--json"], "cannot be used with"),
         (&["--image", "shop:7"], "start from one of zdd-example-web:1, zdd-example-web:2"),
         (&["--namespace", "shop"], "create the namespace first"),

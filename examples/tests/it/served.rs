@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use zdd_sim::{Cluster, Collection, HttpServer, Images, Object, ProcessImage, Proxy, ServicePort};
 
-use crate::rolling::{interrupted, result, rolling};
+use crate::rolling::{Watched, interrupted, result, rolling};
 
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -139,20 +139,41 @@ fn nothing_is_made_where_something_cannot_be_made() {
     }
 }
 
+/// A kubeconfig for a server without credentials.
+fn kubeconfig_of(server: SocketAddr) -> String {
+    format!(
+        "clusters: [{{name: a, cluster: {{server: \"http://{server}\"}}}}]\n\
+         contexts: [{{name: a, context: {{cluster: a, user: a}}}}]\ncurrent-context: a\n\
+         users: [{{name: a, user: {{}}}}]\n"
+    )
+}
+
+#[test]
+fn who_interrupts_twice_waits_for_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = path(&directory.path().join("kubeconfig"));
+    let silent = TcpListener::bind(LOOPBACK).unwrap();
+    std::fs::write(&file, kubeconfig_of(silent.local_addr().unwrap())).unwrap();
+    let mut run = Watched::start(&["--kubeconfig", &file]);
+    let _asked = silent.accept().unwrap();
+    run.interrupt();
+    run.says("interrupted, and ends in order; once more");
+    let start = Instant::now();
+    run.interrupt();
+    let (code, rest) = run.end();
+    assert_eq!(code, Some(130), "{rest:?}");
+    assert_eq!(rest[0], "interrupted again, and ended at once");
+    // The server had 10 s to answer.
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
 #[test]
 fn a_server_that_is_not_there_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let file = path(&directory.path().join("kubeconfig"));
     let listener = TcpListener::bind(LOOPBACK).unwrap();
     let server = listener.local_addr().unwrap();
-    let config = |server: &str| {
-        format!(
-            "clusters: [{{name: a, cluster: {{server: \"http://{server}\"}}}}]\n\
-             contexts: [{{name: a, context: {{cluster: a, user: a}}}}]\ncurrent-context: a\n\
-             users: [{{name: a, user: {{}}}}]\n"
-        )
-    };
-    std::fs::write(&file, config(&server.to_string())).unwrap();
+    std::fs::write(&file, kubeconfig_of(server)).unwrap();
     // It listens and says nothing.
     let start = Instant::now();
     let silent = complaint(&["--kubeconfig", &file]);

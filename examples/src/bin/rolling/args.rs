@@ -9,6 +9,8 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
 use zdd_strategies::{Rolling, RollingConfig, Stage};
 
+/// The flags that set the strategy.
+const SETTINGS: [&str; 6] = ["max_surge", "min_ready_seconds", "stage", "bake", "soak", "deadline"];
 /// The flags that name a real cluster.
 const REAL: &str = "real";
 /// What the exit code says.
@@ -35,6 +37,9 @@ pub(crate) struct Args {
     /// Number of pods.
     #[arg(long, conflicts_with = "existing", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=50))]
     pub(crate) replicas: u32,
+    /// Read the settings of the strategy from this file, in YAML or JSON, instead of the flags below.
+    #[arg(long, value_name = "FILE", conflicts_with_all = SETTINGS)]
+    pub(crate) config: Option<PathBuf>,
     /// How many pods may exist beyond that: a number or a percentage.
     #[arg(long, default_value = "2")]
     pub(crate) max_surge: zdd_core::Amount,
@@ -113,15 +118,25 @@ impl Args {
 
     /// Parses the command line, and makes the strategy that it asks for: nothing is started for
     /// settings that cannot work.
-    pub(crate) fn parse_all() -> (Self, Rolling) {
+    pub(crate) fn parse_all() -> (Self, RollingConfig, Rolling) {
         let args = Self::parse();
-        match args.strategy() {
-            Ok(strategy) => (args, strategy),
+        let made = args.settings().and_then(|config| {
+            let strategy = Rolling::new(config.clone()).map_err(|error| error.to_string())?;
+            Ok((config, strategy))
+        });
+        match made {
+            Ok((config, strategy)) => (args, config, strategy),
             Err(error) => Self::command().error(ErrorKind::ValueValidation, error).exit(),
         }
     }
 
-    fn strategy(&self) -> Result<Rolling, zdd_strategies::InvalidRolling> {
+    fn settings(&self) -> Result<RollingConfig, String> {
+        if let Some(path) = &self.config {
+            let file = path.display();
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| format!("failed to read {file}: {error}"))?;
+            return serde_saphyr::from_str(&text).map_err(|error| format!("{file}: {error}"));
+        }
         let mut config = RollingConfig::default()
             .max_surge(self.max_surge)
             .min_ready_seconds(self.min_ready_seconds)
@@ -130,7 +145,7 @@ impl Args {
         if let Some(first) = self.stage {
             config = config.stage(Stage::new(first, Duration::from_secs(self.bake)));
         }
-        Rolling::new(config)
+        Ok(config)
     }
 
     pub(crate) fn next_image(&self) -> String {

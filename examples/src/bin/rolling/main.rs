@@ -23,8 +23,8 @@ use zdd_core::{Change, Outcome, Rollout, Target};
 use zdd_examples::pods::Pods;
 use zdd_examples::{manifest, web};
 use zdd_load::{Load, Mode, Running, Totals};
-use zdd_strategies::Rolling;
 use zdd_strategies::gates::Available;
+use zdd_strategies::{Rolling, RollingConfig};
 
 use args::Args;
 use place::Place;
@@ -45,10 +45,14 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some("serve") {
         return ended(web::main());
     }
-    let (args, strategy) = Args::parse_all();
+    let (args, config, strategy) = Args::parse_all();
     log();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    ended(runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(args, strategy))))
+    ended(
+        runtime
+            .map_err(Into::into)
+            .and_then(|runtime| runtime.block_on(run(args, config, strategy))),
+    )
 }
 
 /// Writes logs for those who ask for them with `RUST_LOG`; all others get the screen alone.
@@ -80,37 +84,49 @@ fn rollout(client: Client, args: &Args, strategy: Rolling, stop: &CancellationTo
         .cancel_on(stop.clone())
 }
 
-async fn run(mut args: Args, strategy: Rolling) -> anyhow::Result<ExitCode> {
+async fn run(args: Args, config: RollingConfig, strategy: Rolling) -> anyhow::Result<ExitCode> {
+    let (real, stop) = (args.is_real(), CancellationToken::new());
+    tokio::select! {
+        // First the signals: whatever is begun can be interrupted.
+        biased;
+        result = interrupted(real, &stop) => result,
+        result = watched(args, &config, strategy, &stop) => result,
+    }
+}
+
+/// Deploys, and tells meanwhile what becomes of the pods.
+async fn watched(
+    mut args: Args,
+    config: &RollingConfig,
+    strategy: Rolling,
+    stop: &CancellationToken,
+) -> anyhow::Result<ExitCode> {
+    // An interruption waits for this: what it creates is then whole.
     let place = Place::open(&args).await?;
     if !args.creates() {
         args.replicas = place.replicas(&args).await?;
     }
-    let (pods, stop) = (Pods::default(), CancellationToken::new());
+    let pods = Pods::default();
     let watching =
         pods.clone().follow(place.client.clone(), args.namespace.clone(), manifest::NAME);
-    let work = async {
-        tokio::select! {
-            result = deploy(&place, &pods, &args, (strategy, &stop)) => result,
-            () = watching => anyhow::bail!("the watch of the pods ended"),
-        }
-    };
+    let rollout = rollout(place.driver.clone(), &args, strategy, stop);
     let result = tokio::select! {
-        result = work => result,
-        result = interrupted(&stop) => result,
+        result = deploy(&place, &pods, &args, config, (rollout, stop)) => result,
+        () = watching => Err(anyhow::anyhow!("the watch of the pods ended")),
     };
-    let result = if stop.is_cancelled() { interruption(&args, result) } else { result };
-    tokio::select! {
-        () = place.close() => result,
-        // Who asks a second time does not want to wait for the pods.
-        interrupted = interrupt() => interrupted.and(result),
-    }
+    let result = if stop.is_cancelled() { interruption(args.is_real(), result) } else { result };
+    place.close().await;
+    result
 }
 
 /// Cancels the rollout when someone interrupts the program; the rollout gives its lease back then.
-async fn interrupted(stop: &CancellationToken) -> anyhow::Result<ExitCode> {
+/// Who asks a second time does not want to wait for anything.
+async fn interrupted(real: bool, stop: &CancellationToken) -> anyhow::Result<ExitCode> {
     interrupt().await?;
+    eprintln!("interrupted, and ends in order; once more ends it at once");
     stop.cancel();
-    std::future::pending().await
+    interrupt().await?;
+    interruption(real, Err(anyhow::anyhow!("interrupted again, and ended at once")))
 }
 
 /// Waits for Ctrl-C, or for what a scheduler sends.
@@ -130,11 +146,11 @@ async fn interrupt() -> anyhow::Result<()> {
 }
 
 /// Says what an interruption leaves behind.
-fn interruption(args: &Args, result: anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
+fn interruption(real: bool, result: anyhow::Result<ExitCode>) -> anyhow::Result<ExitCode> {
     // It may have ended just before.
     let Err(error) = result else { return result };
     eprintln!("{}", zdd_core::chain(error.as_ref()));
-    if args.is_real() {
+    if real {
         eprintln!("the Deployment is left as it is; --existing goes on with it");
     }
     Ok(ExitCode::from(INTERRUPTED))
@@ -144,9 +160,9 @@ async fn deploy(
     place: &Place,
     pods: &Pods,
     args: &Args,
-    (strategy, stop): (Rolling, &CancellationToken),
+    config: &RollingConfig,
+    (rollout, stop): (Rollout, &CancellationToken),
 ) -> anyhow::Result<ExitCode> {
-    let rollout = rollout(place.driver.clone(), args, strategy, stop);
     let ready = async {
         if args.creates() {
             serving(&place.client, args).await?;
@@ -190,7 +206,7 @@ async fn deploy(
         eprintln!("--fail {} wants a rollback: does image {image} really fail?", fail.name());
     }
     let good = as_expected && requests.failed == 0;
-    let limit = limit(pods, args);
+    let limit = limit(pods, args, config);
     let summary = Summary::new(report, requests, (total, Some(limit)), place.counter.counts());
     if args.json {
         println!("{}", serde_json::to_string(&summary)?);
@@ -251,11 +267,9 @@ fn start_load(place: &Place, args: &Args) -> anyhow::Result<Vec<Running>> {
 }
 
 /// What the pods and the asked waits alone need.
-fn limit(pods: &Pods, args: &Args) -> Duration {
-    let surge = usize::try_from(args.max_surge.round_up(args.replicas)).unwrap_or(usize::MAX);
-    let min_ready = Duration::from_secs(args.min_ready_seconds.into());
-    let bake = args.stage.map_or(Duration::ZERO, |_| Duration::from_secs(args.bake));
-    pods.necessary_chain(&args.next_image(), surge, min_ready)
-        + bake
-        + Duration::from_secs(args.soak)
+fn limit(pods: &Pods, args: &Args, config: &RollingConfig) -> Duration {
+    let surge = usize::try_from(config.max_surge.round_up(args.replicas)).unwrap_or(usize::MAX);
+    let min_ready = Duration::from_secs(config.min_ready_seconds.unwrap_or(0).into());
+    let bake = config.stage.map_or(Duration::ZERO, |stage| stage.bake);
+    pods.necessary_chain(&args.next_image(), surge, min_ready) + bake + config.soak
 }
