@@ -26,7 +26,7 @@ const ALL_EXAMPLES: &str = "--features zdd-examples/graceful-server";
 /// Crates that are checked alone, with each of these choices of features: what compiles in the
 /// workspace may owe it to features that another crate asked for.
 const ALONE: &[(&str, &[&str])] = &[
-    ("zdd-core", &[""]),
+    ("zdd-core", &["", "--all-features"]),
     ("zdd-strategies", &["", "--all-features"]),
     ("zdd-load", &["", "--all-features"]),
     // Its tests choose the version of the Kubernetes API.
