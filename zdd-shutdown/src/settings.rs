@@ -29,7 +29,10 @@ pub enum ReadyWhen {
     Marked,
 }
 
-/// What a second SIGTERM does. A second SIGINT or SIGQUIT always ends the process.
+/// What a second SIGTERM does. SIGINT or SIGQUIT as a second signal always ends the process.
+///
+/// Signals are counted, not reasons: where the program has begun the shutdown itself, the
+/// first signal changes nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SecondSignal {

@@ -36,7 +36,8 @@ enum Verdict {
     Ignore,
 }
 
-/// Decides on a signal, given the time since the shutdown began.
+/// Decides on a signal, given the time since the first one. A shutdown that the program
+/// began itself makes none: the orchestrator that then hears of it says so once.
 fn judge(signal: Signal, since: Option<std::time::Duration>, settings: &Settings) -> Verdict {
     let Some(since) = since else { return Verdict::Begin };
     match (signal, settings.second_signal) {
@@ -50,11 +51,14 @@ fn judge(signal: Signal, since: Option<std::time::Duration>, settings: &Settings
     }
 }
 
-/// Acts on a signal.
-fn hear(signal: Signal, shared: &Arc<Shared>, place: &force::Place) {
-    let since = shared.started().map(|started| Instant::now() - started.at);
+/// Acts on a signal; `first` remembers when the first one came.
+fn hear(signal: Signal, first: &mut Option<Instant>, shared: &Arc<Shared>, place: &force::Place) {
+    let now = Instant::now();
+    let since = first.map(|first| now - first);
+    first.get_or_insert(now);
     match judge(signal, since, &shared.settings) {
         Verdict::Begin => {
+            // Changes nothing if the program was first.
             shared.trigger(Reason::Signal(signal));
         }
         Verdict::Force => {

@@ -15,13 +15,14 @@ pub(crate) fn install(shared: &Arc<Shared>, place: force::Place) -> io::Result<(
     let mut signals = Signals::new([SIGINT, SIGQUIT, SIGTERM])?;
     let shared = Arc::clone(shared);
     let body = move || {
+        let mut first = None;
         for signal in signals.forever() {
             let signal = match signal {
                 SIGINT => Signal::Interrupt,
                 SIGQUIT => Signal::Quit,
                 _ => Signal::Terminate,
             };
-            super::hear(signal, &shared, &place);
+            super::hear(signal, &mut first, &shared, &place);
         }
     };
     thread::Builder::new().name("zdd-signals".into()).spawn(body).map(drop)

@@ -19,6 +19,7 @@ pub(crate) fn install(shared: &Arc<Shared>, place: force::Place) -> io::Result<(
     let (mut close, mut shutdown) = (windows::ctrl_close()?, windows::ctrl_shutdown()?);
     drop(context);
     let body = move || {
+        let mut first = None;
         runtime.block_on(async {
             loop {
                 let signal = tokio::select! {
@@ -27,7 +28,7 @@ pub(crate) fn install(shared: &Arc<Shared>, place: force::Place) -> io::Result<(
                     _ = close.recv() => Signal::Terminate,
                     _ = shutdown.recv() => Signal::Terminate,
                 };
-                super::hear(signal, &shared, &place);
+                super::hear(signal, &mut first, &shared, &place);
             }
         });
     };

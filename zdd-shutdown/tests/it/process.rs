@@ -167,6 +167,20 @@ fn a_second_sigterm_follows_the_policy() {
 }
 
 #[test]
+fn the_first_signal_is_no_second_one_when_the_program_has_begun_the_end_itself() {
+    let mut victim = Victim::start("critical", &[("ZDD_SHUTDOWN_DEADLINE", "10s")]);
+    let io = ask(&victim, "/sleep/2000");
+    victim.says("began /sleep/2000");
+    assert!(answer(ask_once(&victim, "/lose-the-lease")).ends_with("lost"));
+    victim.says("phase draining");
+    // Sooner than a second after the first it would be taken for an echo.
+    std::thread::sleep(ms(1_100));
+    victim.signal("TERM");
+    assert!(answer(io).ends_with("slept"));
+    assert_eq!(victim.end().code, Some(1));
+}
+
+#[test]
 fn the_watchdog_ends_a_process_whose_workers_are_all_blocked() {
     for runtime in ["multi_thread", "current_thread"] {
         let mut victim = Victim::start("serve", &[DEADLINE, ("RUNTIME", runtime)]);
