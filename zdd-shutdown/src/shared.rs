@@ -103,7 +103,7 @@ impl Shared {
             #[cfg(feature = "tower")]
             tracks_connections: AtomicBool::new(false),
             #[cfg(feature = "tokio-util")]
-            tokens: crate::token::Tokens::new(),
+            tokens: crate::token::Tokens::default(),
             #[cfg(feature = "metrics")]
             publisher: OnceLock::new(),
             marked_ready: AtomicBool::new(false),

@@ -243,6 +243,49 @@ async fn work_that_may_be_dropped_ends_with_the_service() {
     assert_eq!(shutdown.finish().await.exit_code(), 0);
 }
 
+/// Reads the phase at the moment at which it is woken.
+struct Witness {
+    handle: zdd_shutdown::ShutdownHandle,
+    read: std::sync::OnceLock<(Phase, bool)>,
+}
+
+impl std::task::Wake for Witness {
+    fn wake(self: std::sync::Arc<Self>) {
+        let late = self.handle.token(Phase::Draining).is_cancelled();
+        self.read.set((self.handle.phase(), late)).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_woken_for_a_phase_reads_it() {
+    let shutdown = serving();
+    within(shutdown.watch().wait_for(|now| *now == Phase::Serving)).await.unwrap();
+    let token = shutdown.token(Phase::Draining);
+    let mut watch = shutdown.watch();
+    let waits: [std::pin::Pin<Box<dyn Future<Output = ()>>>; 3] = [
+        Box::pin(token.cancelled()),
+        Box::pin(shutdown.draining()),
+        Box::pin(async { _ = watch.wait_for(|now| *now >= Phase::Draining).await }),
+    ];
+    let mut witnesses = Vec::new();
+    for mut wait in waits {
+        let read = std::sync::OnceLock::new();
+        let witness = std::sync::Arc::new(Witness { handle: shutdown.handle(), read });
+        let waker = std::task::Waker::from(witness.clone());
+        assert!(wait.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+        witnesses.push((wait, witness));
+    }
+    shutdown.trigger(Reason::Completed);
+    for (mut wait, witness) in witnesses {
+        until(|| witness.read.get().is_some()).await;
+        let &(phase, late) = witness.read.get().unwrap();
+        assert!(phase >= Phase::Draining, "woken in {phase}");
+        assert!(late, "a token that is made now is cancelled");
+        within(wait.as_mut()).await;
+    }
+    assert_eq!(within(shutdown.finish()).await.exit_code(), 0);
+}
+
 #[tokio::test]
 async fn tokens_are_cancelled_when_their_phase_begins() {
     let shutdown = Shutdown::builder().lame_duck(zdd_shutdown::LameDuck::fixed(MS(100)));
