@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::{
     task::JoinSet,
-    time::{Instant, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 
 use crate::{
@@ -15,6 +15,11 @@ use crate::{
     shared::{Command, Shared, Totals, lock},
     tasks::caught,
 };
+
+/// Longest that is waited for connections beyond the time that their clients get.
+const MOMENT: Duration = Duration::from_millis(100);
+/// Longest that background tasks are waited for.
+const TASKS: Duration = Duration::from_secs(5);
 
 /// Waits for the end of Closing, runs the stages, and returns the report.
 pub(crate) async fn finish(shared: &Shared) -> Report {
@@ -29,11 +34,21 @@ pub(crate) async fn finish(shared: &Shared) -> Report {
         () = stages(shared, began, &mut hooks, &mut failed_tasks) => {}
     }
     lock(&shared.hooks).close();
+    settle(shared).await;
     shared.send(Command::HooksDone);
     shared.reached(Phase::Exited).await;
     let report = report(shared, began, hooks, failed_tasks);
     log(&report);
     report
+}
+
+/// Gives connections, which hear of the end of their time when the hooks do, the moment that
+/// they need to count what they cut: the exit code depends on it.
+async fn settle(shared: &Shared) {
+    let end = Instant::now() + MOMENT + shared.budget.last_words();
+    while shared.connections.sum() > 0 && shared.phase() == Phase::Hooks && Instant::now() < end {
+        sleep(Duration::from_millis(1)).await;
+    }
 }
 
 async fn stages(
@@ -59,12 +74,12 @@ async fn stages(
 
 /// Waits for the background tasks, at most as long as for a hook.
 async fn join_tasks(shared: &Shared, end: Instant, failed: &mut Vec<(String, String)>) {
-    let limit = end.min(Instant::now() + Duration::from_secs(5));
+    let limit = end.min(Instant::now() + TASKS);
     // Taken out, since a lock must not be held while waiting.
     let mut tasks = std::mem::take(&mut *lock(&shared.tasks));
-    if let Ok(errors) = timeout_at(limit, tasks.join_all()).await {
-        failed.extend(errors);
-    }
+    // What still runs then is aborted below.
+    let _ = timeout_at(limit, tasks.join_all()).await;
+    failed.extend(tasks.failures());
     for name in tasks.abort_all() {
         shared.leave_behind(|| format!("task {name}"));
     }

@@ -220,8 +220,9 @@ impl ShutdownHandle {
 
     /// Spawns a background task that ends by itself when the shutdown begins.
     ///
-    /// It is waited for at [`Stage::Consumers`], then aborted and named in the
-    /// report. Its own end or panic does not end the process.
+    /// At [`Stage::Consumers`] it is waited for, for up to 5 s, then aborted and
+    /// named in the report, which is not clean then. Its own end does not end
+    /// the process, nor does its panic, which the report names.
     ///
     /// # Panics
     ///

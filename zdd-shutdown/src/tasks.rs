@@ -8,7 +8,7 @@ use std::{
     task::Poll,
 };
 
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 
 use crate::{handle::ShutdownHandle, reason::Reason};
 
@@ -19,7 +19,12 @@ pub(crate) type Ended = Result<(), String>;
 pub(crate) struct Tasks {
     set: JoinSet<(String, Ended)>,
     running: Vec<(String, AbortHandle)>,
+    /// Failures of tasks that have ended.
+    failed: Vec<(String, String)>,
 }
+
+/// Most failures that a report lists.
+const MAX_FAILED: usize = 32;
 
 impl Tasks {
     pub(crate) fn spawn(
@@ -28,7 +33,9 @@ impl Tasks {
         task: impl Future<Output = Ended> + Send + 'static,
     ) {
         // A service that spawns a task now and then must not keep them all.
-        while self.set.try_join_next().is_some() {}
+        while let Some(joined) = self.set.try_join_next() {
+            self.note(joined);
+        }
         self.running.retain(|(_, task)| !task.is_finished());
         let label = name.clone();
         let handle = self.set.spawn(async move {
@@ -39,15 +46,26 @@ impl Tasks {
         self.running.push((name, handle));
     }
 
-    /// Waits for all tasks and returns the failures among them.
-    pub(crate) async fn join_all(&mut self) -> Vec<(String, String)> {
-        let mut failed = Vec::new();
+    /// Waits for all tasks.
+    pub(crate) async fn join_all(&mut self) {
         while let Some(joined) = self.set.join_next().await {
-            if let Ok((name, Err(error))) = joined {
-                failed.push((name, error));
-            }
+            self.note(joined);
         }
-        failed
+    }
+
+    /// Keeps what a task failed with; one that was aborted has not failed.
+    fn note(&mut self, joined: Result<(String, Ended), JoinError>) {
+        match joined {
+            Ok((name, Err(error))) if self.failed.len() < MAX_FAILED => {
+                self.failed.push((name, error));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+
+    /// Returns the failures that were noted, by name.
+    pub(crate) fn failures(&mut self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.failed)
     }
 
     /// Aborts what still runs and returns the names.

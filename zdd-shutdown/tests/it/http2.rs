@@ -103,6 +103,17 @@ async fn streams_that_come_behind_the_answer_to_the_ping_are_served() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_dropped_takes_its_streams_with_it() {
+    let site = Site::start(quick()).await;
+    let mut client = Frames::connect(site.address).await;
+    client.get(1, "/hold").await;
+    client.get(3, "/endless").await;
+    in_flight(&site, 2).await;
+    let handle = site.drop_server().await;
+    until(|| handle.in_flight() + handle.connections() == 0).await;
+}
+
+#[tokio::test]
 async fn a_client_that_never_answers_the_ping_is_dropped_after_the_cap() {
     let site = Site::start(quick()).await;
     let client = Frames::connect(site.address).await;

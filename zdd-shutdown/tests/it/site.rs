@@ -87,6 +87,20 @@ impl Site {
         within(watch.wait_for(|now| *now >= phase)).await.unwrap();
     }
 
+    /// Waits for the hooks, with the server beside.
+    pub(crate) async fn finish_beside(self) -> Report {
+        let report = within(self.shutdown.finish()).await;
+        within(self.server).await.unwrap().unwrap();
+        report
+    }
+
+    /// Drops the future of the server.
+    pub(crate) async fn drop_server(self) -> ShutdownHandle {
+        self.server.abort();
+        assert!(within(self.server).await.unwrap_err().is_cancelled());
+        self.handle
+    }
+
     /// Waits for the server and for the hooks.
     pub(crate) async fn finish(self) -> Report {
         within(self.server).await.unwrap().unwrap();

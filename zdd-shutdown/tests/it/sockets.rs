@@ -4,7 +4,7 @@ use zdd_shutdown::Phase;
 
 use crate::{
     frames::{DATA, Frames, WINDOW_UPDATE, two_goaways},
-    raw::Client,
+    raw::{Client, until},
     site::{CLOSE_1001, MESSAGE, MESSAGE_HEAD, Site, ms, quick},
 };
 
@@ -47,6 +47,28 @@ async fn an_upgraded_connection_that_ignores_everything_is_cut_and_named() {
     assert!(report.leftovers[0].starts_with("upgraded connection 127.0.0.1"), "{report}");
     assert_eq!(report.exit_code(), 1);
     assert!(report.took < ms(3_000), "{report}");
+}
+
+/// The server runs beside, as in a program that joins it later or never.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_is_not_written_before_what_was_cut_is_counted() {
+    for _ in 0..10 {
+        let site = Site::start(quick().deadline(ms(400))).await;
+        let mut client = upgraded(&site, "rude").await;
+        site.trigger();
+        let report = site.finish_beside().await;
+        assert_eq!((report.connections.aborted, report.exit_code()), (1, 1), "{report}");
+        client.closed().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_dropped_takes_its_upgraded_connections_with_it() {
+    let site = Site::start(quick()).await;
+    let mut client = upgraded(&site, "rude").await;
+    let handle = site.drop_server().await;
+    client.closed().await.unwrap();
+    until(|| handle.connections() == 0).await;
 }
 
 #[tokio::test]
