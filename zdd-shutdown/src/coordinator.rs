@@ -8,6 +8,7 @@
 
 use std::{
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Weak,
         atomic::Ordering,
@@ -60,8 +61,12 @@ impl Coordinator {
             let Some(shared) = self.shared.upgrade() else { return };
             match command {
                 Ok(command) => self.command(&shared, &command),
-                Err(RecvTimeoutError::Timeout) => self.observe(&shared),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
+            }
+            // Behind a command too: however many there are, time goes on.
+            if self.state.phase().is_shutting_down() {
+                self.observe(&shared);
             }
         }
     }
@@ -91,10 +96,11 @@ impl Coordinator {
             (self.arrivals, self.last_arrival) = (arrivals, now);
         }
         self.ramp(shared, now);
+        let alive = shared.alive();
         let facts = Facts {
-            in_flight: shared.requests.sum() + shared.guards.sum(),
-            connections: shared.connections.sum(),
-            listeners: shared.listeners.sum(),
+            in_flight: alive.in_flight(),
+            connections: alive.open(),
+            listeners: alive.listeners,
             quiet_for: now - self.last_arrival,
         };
         self.step(shared, Input::Observe(facts));
@@ -124,16 +130,60 @@ impl Coordinator {
             return;
         }
         self.state = next;
-        if next.phase() == Phase::Hooks {
-            let left = shared.requests.sum() + shared.guards.sum();
-            shared.tally.abandoned.store(left as u64, Ordering::Relaxed);
+        if next.phase() >= Phase::Hooks {
+            shared.end_time_of_requests();
         }
         shared.enter_phase(next.phase());
-        tracing::info!(
-            phase = next.phase().as_str(),
-            in_flight = shared.requests.sum(),
-            connections = shared.connections.sum(),
-            "shutdown phase entered"
-        );
+        let log = || {
+            tracing::info!(
+                phase = next.phase().as_str(),
+                in_flight = shared.requests.sum(),
+                connections = shared.alive().open(),
+                "shutdown phase entered"
+            );
+        };
+        // A subscriber that panics, as on a standard output that is closed, must not end
+        // the thread on which everything waits.
+        let _ = catch_unwind(AssertUnwindSafe(log));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::{
+        Event, Metadata, Subscriber,
+        span::{Attributes, Id, Record},
+    };
+
+    use super::*;
+    use crate::Shutdown;
+
+    struct Broken;
+
+    impl Subscriber for Broken {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn event(&self, _: &Event<'_>) {
+            panic!("failed printing to stdout")
+        }
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn a_log_that_panics_does_not_stop_the_phases() {
+        let shutdown = Shutdown::builder().embed().unwrap();
+        let shared = &shutdown.shared;
+        let mut coordinator = Coordinator::new(Arc::downgrade(shared));
+        tracing::subscriber::with_default(Broken, || {
+            coordinator.command(shared, &Command::Ready);
+        });
+        assert_eq!(shared.phase(), Phase::Serving);
     }
 }

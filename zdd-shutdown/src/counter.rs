@@ -2,7 +2,7 @@
 //!
 //! A count is a set of shards, each on its own cache lines; a thread always
 //! uses the same shard. Taking a place is one atomic increment and giving it
-//! back one decrement: that is what a request pays.
+//! back another one: that is what a request pays.
 //!
 //! Nothing is cheaper than a pointer that needs no counting itself, so the
 //! shards are never freed. They are used again instead: [`Books`] go back to a
@@ -19,10 +19,15 @@
 //!
 //! All four are sequentially consistent, so there is one order of them on which
 //! everybody agrees, and at least one side sees the other: either the request
-//! sees the new phase, or the drainer sees the request. A
-//! guard gives back the shard it took, on whatever thread it is dropped, so
-//! that shards never go below zero and a sum of zero taken after the phase was
-//! stored means that no older guard is left.
+//! sees the new phase, or the drainer sees the request.
+//!
+//! Shards are read one after the other, while work is handed on: a job takes a
+//! guard for the next one and drops its own, a listener that closes leaves
+//! connections. So places that were taken and places that were given back are
+//! counted apart, and those given back are read first, in all counters, before
+//! the first of those taken is. Whoever is seen to have left is then seen with
+//! all that it left behind, and where both numbers are the same there was a
+//! moment at which no place was taken.
 
 use std::fmt;
 
@@ -106,9 +111,11 @@ impl fmt::Debug for Signpost {
 #[repr(align(128))]
 struct Shard {
     signpost: &'static Signpost,
-    /// Places that are taken.
+    /// Places that were ever taken; all numbers here may go round.
     taken: atomic::AtomicUsize,
-    /// Places given back since the shutdown began.
+    /// Those of them that were given back.
+    given_back: atomic::AtomicUsize,
+    /// Those of these that were given back since the shutdown began.
     finished: atomic::AtomicU64,
 }
 
@@ -132,23 +139,63 @@ pub(crate) struct Books {
     pub(crate) requests: Counter,
     pub(crate) guards: Counter,
     pub(crate) connections: Counter,
+    /// Connections of servers that are not this crate's.
+    pub(crate) foreign: Counter,
     pub(crate) listeners: Counter,
+}
+
+/// What is alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Alive {
+    pub(crate) requests: usize,
+    pub(crate) guards: usize,
+    pub(crate) connections: usize,
+    pub(crate) foreign: usize,
+    pub(crate) listeners: usize,
+}
+
+impl Alive {
+    /// Requests and guards: what has to end by itself.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.requests + self.guards
+    }
+
+    /// Connections, whosever they are.
+    pub(crate) fn open(&self) -> usize {
+        self.connections + self.foreign
+    }
 }
 
 impl Books {
     /// Makes books that live to the end of the process.
     pub(crate) fn new() -> Self {
-        let signpost: &'static Signpost = Box::leak(Box::new(Signpost::new()));
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let shards = cores.next_power_of_two().min(MAX_SHARDS);
+        Self::with_shards(cores.next_power_of_two().min(MAX_SHARDS))
+    }
+
+    /// The number of shards must be a power of two.
+    pub(crate) fn with_shards(shards: usize) -> Self {
+        let signpost: &'static Signpost = Box::leak(Box::new(Signpost::new()));
         let counter = || Counter::with_shards(signpost, shards);
         Self {
             signpost,
             requests: counter(),
             guards: counter(),
             connections: counter(),
+            foreign: counter(),
             listeners: counter(),
         }
+    }
+
+    /// Counts what is alive. Numbers can be too high while places are taken and given
+    /// back; those that are zero were zero at one moment, all of them at the same.
+    pub(crate) fn alive(&self) -> Alive {
+        let counters = self.counters();
+        let given_back = counters.map(|counter| counter.given_back());
+        let taken = counters.map(|counter| counter.taken());
+        let [requests, guards, connections, foreign, listeners] =
+            std::array::from_fn(|i| taken[i].wrapping_sub(given_back[i]));
+        Alive { requests, guards, connections, foreign, listeners }
     }
 
     /// Returns whether no place is taken, so that nothing points here.
@@ -165,8 +212,8 @@ impl Books {
         }
     }
 
-    fn counters(&self) -> [Counter; 4] {
-        [self.requests, self.guards, self.connections, self.listeners]
+    fn counters(&self) -> [Counter; 5] {
+        [self.requests, self.guards, self.connections, self.foreign, self.listeners]
     }
 }
 
@@ -176,6 +223,7 @@ impl Counter {
         let shard = |_| Shard {
             signpost,
             taken: atomic::AtomicUsize::new(0),
+            given_back: atomic::AtomicUsize::new(0),
             finished: atomic::AtomicU64::new(0),
         };
         Self { shards: Vec::leak((0..shards).map(shard).collect()) }
@@ -201,11 +249,22 @@ impl Counter {
         self.shards.iter().map(|shard| shard.finished.load(atomic::Ordering::Relaxed)).sum()
     }
 
-    /// Sums the shards. Exact only when no place is being taken or given back;
-    /// zero is exact if the caller stored the phase before. What was done under
-    /// a place is visible to a caller who saw that it was given back.
+    /// Returns how many places are taken. Too high while some are being taken and given
+    /// back, and zero only if there was a moment without any; see the handshake above.
+    /// What was done under a place is visible to a caller who saw that it was given back.
     pub(crate) fn sum(&self) -> usize {
-        self.shards.iter().map(|shard| shard.taken.load(atomic::Ordering::SeqCst)).sum()
+        let given_back = self.given_back();
+        self.taken().wrapping_sub(given_back)
+    }
+
+    fn taken(&self) -> usize {
+        let load = |shard: &Shard| shard.taken.load(atomic::Ordering::SeqCst);
+        self.shards.iter().map(load).fold(0, usize::wrapping_add)
+    }
+
+    fn given_back(&self) -> usize {
+        let load = |shard: &Shard| shard.given_back.load(atomic::Ordering::SeqCst);
+        self.shards.iter().map(load).fold(0, usize::wrapping_add)
     }
 }
 
@@ -227,7 +286,7 @@ impl Place {
     /// Gives the place back as if it had never been taken.
     #[cfg(feature = "hyper")]
     pub(crate) fn give_up(self) {
-        self.shard.taken.fetch_sub(1, atomic::Ordering::Release);
+        self.shard.given_back.fetch_add(1, atomic::Ordering::Release);
         std::mem::forget(self);
     }
 }
@@ -239,7 +298,7 @@ impl Drop for Place {
             self.shard.finished.fetch_add(1, atomic::Ordering::Relaxed);
         }
         // The last access: after it, the books may be used again.
-        self.shard.taken.fetch_sub(1, atomic::Ordering::Release);
+        self.shard.given_back.fetch_add(1, atomic::Ordering::Release);
     }
 }
 

@@ -42,12 +42,14 @@ pub(crate) fn watchdog(place: Place) -> io::Result<mpsc::Sender<Instant>> {
 /// Writes one line and exits with `code`.
 pub(crate) fn exit(place: &Place, why: &str, code: u8) -> ! {
     let line = match place.get().and_then(Weak::upgrade) {
-        Some(shared) => format!(
-            "zdd-shutdown: forced exit with code {code} ({why}) in phase {}: {} requests, {} connections left\n",
-            shared.phase(),
-            shared.requests.sum() + shared.guards.sum(),
-            shared.connections.sum(),
-        ),
+        Some(shared) => {
+            let (phase, alive) = (shared.phase(), shared.alive());
+            format!(
+                "zdd-shutdown: forced exit with code {code} ({why}) in phase {phase}: {} requests, {} connections left\n",
+                alive.in_flight(),
+                alive.open(),
+            )
+        }
         None => format!("zdd-shutdown: forced exit with code {code} ({why})\n"),
     };
     let (done, written) = mpsc::channel();

@@ -140,7 +140,7 @@ impl ShutdownHandle {
     /// Returns how many tracked connections are open, upgraded ones included.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.shared.connections.sum()
+        self.shared.alive().open()
     }
 
     /// Returns the time left until the process is ended by force; before the
@@ -153,7 +153,8 @@ impl ShutdownHandle {
     /// Holds up the end of Closing until the guard is dropped or the time is over.
     ///
     /// For work that no request and no connection stands for, such as a job
-    /// taken from a queue.
+    /// taken from a queue. A guard that is taken while another one is held up
+    /// the end continues that: there is no moment between the two.
     pub fn guard(&self) -> Guard {
         Guard::new(self.shared.guards.enter())
     }

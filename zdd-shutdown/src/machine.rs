@@ -14,7 +14,7 @@ pub(crate) enum State {
     Serving,
     LameDuck { began: Duration },
     Draining { began: Duration, since: Duration, traffic: Traffic },
-    Closing { began: Duration },
+    Closing { began: Duration, served: bool },
     Hooks { began: Duration },
     Exited,
     Forced,
@@ -81,8 +81,9 @@ impl State {
             (Self::Exited | Self::Forced, _) => self,
             (_, Input::Force) => Self::Forced,
             (Self::Starting, Input::Ready) => Self::Serving,
-            // Nothing was served, so there is nothing to drain.
-            (Self::Starting, Input::Trigger(_)) => Self::Hooks { began: now },
+            // Nobody was told to come, so nobody has to be led away. What has begun all the
+            // same, a job under a guard for one, is finished.
+            (Self::Starting, Input::Trigger(_)) => Self::Closing { began: now, served: false },
             (Self::Serving, Input::Trigger(Traffic::Moves)) if !budget.lame_duck.max.is_zero() => {
                 Self::LameDuck { began: now }
             }
@@ -125,13 +126,15 @@ impl State {
                     Traffic::Stays => empty || told,
                 };
                 if drained || elapsed >= budget.draining_ends() {
-                    Self::Closing { began }
+                    Self::Closing { began, served: true }
                 } else {
                     self
                 }
             }
-            Self::Closing { .. } => {
-                let empty = facts.in_flight + facts.connections + facts.listeners == 0;
+            Self::Closing { served, .. } => {
+                // A listener that nobody has begun to accept from is not waited for.
+                let closed = facts.listeners == 0 || !served;
+                let empty = facts.in_flight + facts.connections == 0 && closed;
                 if empty || elapsed >= budget.closing_ends() { Self::Hooks { began } } else { self }
             }
             Self::Starting | Self::Serving | Self::Hooks { .. } | Self::Exited | Self::Forced => {
@@ -145,7 +148,7 @@ impl State {
         match self {
             Self::LameDuck { began }
             | Self::Draining { began, .. }
-            | Self::Closing { began }
+            | Self::Closing { began, .. }
             | Self::Hooks { began } => Some(began),
             Self::Starting | Self::Serving | Self::Exited | Self::Forced => None,
         }

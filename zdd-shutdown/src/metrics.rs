@@ -153,9 +153,10 @@ impl Metrics {
         let Totals { finished, abandoned, refused, connections } = shared.totals();
         let ConnectionReport { closed, cut, aborted, rescued } = connections;
         self.phase.set(shared.phase() as u8);
-        self.in_flight.set(shared.requests.sum() as f64);
-        self.guards.set(shared.guards.sum() as f64);
-        self.connections.set(shared.connections.sum() as f64);
+        let alive = shared.alive();
+        self.in_flight.set(alive.requests as f64);
+        self.guards.set(alive.guards as f64);
+        self.connections.set(alive.open() as f64);
         self.finished.absolute(finished);
         self.abandoned.absolute(abandoned);
         self.refused.absolute(refused);

@@ -37,8 +37,6 @@ pub(crate) struct Started {
 /// Numbers for the report that no counter holds.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// Requests and guards still alive when their time was over.
-    pub(crate) abandoned: AtomicU64,
     /// Connections closed because the client was too slow or silent.
     pub(crate) cut: AtomicU64,
     /// Connections still open when their time was over.
@@ -47,6 +45,19 @@ pub(crate) struct Tally {
     pub(crate) rescued: AtomicU64,
     /// Requests that came when their time was over, and were told so.
     pub(crate) refused: AtomicU64,
+}
+
+/// What the counters said when the time of requests was over.
+#[derive(Debug, Clone, Copy)]
+struct InTime {
+    /// Requests and guards that had ended.
+    finished: u64,
+    /// Those that had not.
+    abandoned: usize,
+    /// Connections of foreign servers that had ended.
+    foreign_closed: u64,
+    /// Those that had not. What this crate serves is followed to its end, and counts itself.
+    foreign_aborted: usize,
 }
 
 /// What became of requests and connections since the shutdown began.
@@ -81,6 +92,8 @@ pub(crate) struct Shared {
     /// What was still running when its time was over, by name.
     leftovers: Mutex<Vec<String>>,
     timeline: Mutex<Vec<(Phase, Instant)>>,
+    /// Set once that time is over.
+    in_time: OnceLock<InTime>,
     started: OnceLock<Started>,
     commands: mpsc::Sender<Command>,
     watchdog: Option<mpsc::Sender<Instant>>,
@@ -115,6 +128,7 @@ impl Shared {
             tasks: Mutex::default(),
             leftovers: Mutex::default(),
             timeline: Mutex::new(vec![(Phase::Starting, Instant::now())]),
+            in_time: OnceLock::new(),
             started: OnceLock::new(),
             commands,
             watchdog,
@@ -158,18 +172,50 @@ impl Shared {
         self.watch.send_replace(phase);
     }
 
+    /// Counts what has not ended in time. Only the coordinator thread calls this.
+    pub(crate) fn end_time_of_requests(&self) {
+        if self.in_time.get().is_some() {
+            return;
+        }
+        let in_time = self.count();
+        if in_time.foreign_aborted > 0 {
+            let count = in_time.foreign_aborted;
+            self.leave_behind(|| format!("connections of a foreign server: {count}"));
+        }
+        // Set once, here.
+        let _ = self.in_time.set(in_time);
+    }
+
+    /// Counts as if the time of requests were over now.
+    fn count(&self) -> InTime {
+        let finished = self.requests.finished() + self.guards.finished();
+        let foreign_closed = self.foreign.finished();
+        let alive = self.alive();
+        InTime {
+            finished,
+            abandoned: alive.in_flight(),
+            foreign_closed,
+            foreign_aborted: alive.foreign,
+        }
+    }
+
     pub(crate) fn totals(&self) -> Totals {
         let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
-        let Tally { abandoned, cut, aborted, rescued, refused } = &self.tally;
-        let (abandoned, cut, aborted) = (load(abandoned), load(cut), load(aborted));
+        let Tally { cut, aborted, rescued, refused } = &self.tally;
+        let (cut, aborted) = (load(cut), load(aborted));
+        let in_time = self.in_time.get().copied();
+        // Before that time is over, nothing is abandoned.
+        let InTime { finished, abandoned, foreign_closed, foreign_aborted } =
+            in_time.unwrap_or_else(|| InTime { abandoned: 0, foreign_aborted: 0, ..self.count() });
+        let closed = self.connections.finished().saturating_sub(cut + aborted);
         Totals {
-            finished: (self.requests.finished() + self.guards.finished()).saturating_sub(abandoned),
-            abandoned,
+            finished,
+            abandoned: abandoned as u64,
             refused: load(refused),
             connections: ConnectionReport {
-                closed: self.connections.finished().saturating_sub(cut + aborted),
+                closed: closed + foreign_closed,
                 cut,
-                aborted,
+                aborted: aborted + foreign_aborted as u64,
                 rescued: load(rescued),
             },
         }
@@ -261,6 +307,7 @@ impl fmt::Debug for Shared {
             .field("requests", &self.requests)
             .field("guards", &self.guards)
             .field("connections", &self.connections)
+            .field("foreign", &self.foreign)
             .field("listeners", &self.listeners)
             .finish_non_exhaustive()
     }

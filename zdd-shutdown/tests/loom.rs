@@ -24,13 +24,24 @@ mod sync {
         atomic::fence(atomic::Ordering::SeqCst);
     }
 
-    /// All threads share a shard: the harder case.
+    thread_local! {
+        /// Loom runs all its threads on one of the system's, and changes between them at
+        /// atomics only.
+        static SLOT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+
+    /// The shard that is taken next: shared by all threads unless set, the harder case.
     pub(crate) fn slot() -> usize {
-        0
+        SLOT.take()
+    }
+
+    /// Sets the shard that the next place is taken in.
+    pub(crate) fn next_slot(slot: usize) {
+        SLOT.set(slot);
     }
 }
 
-use counter::{Counter, Signpost};
+use counter::{Books, Counter, Signpost};
 use phase::Phase;
 
 fn fixture(shards: usize) -> (&'static Signpost, Counter) {
@@ -98,6 +109,46 @@ fn zero_stays_zero_for_places_taken_before() {
         }
         request.join().unwrap();
         assert_eq!(counter.sum(), 0);
+    });
+}
+
+#[test]
+fn work_that_is_handed_on_is_never_out_of_sight() {
+    loom::model(|| {
+        let (signpost, counter) = fixture(2);
+        sync::next_slot(1);
+        let first = counter.enter();
+        let worker = thread::spawn(move || {
+            // As a job that begins another one before it ends.
+            let second = counter.enter();
+            drop(first);
+            second
+        });
+        signpost.set_phase(Phase::Closing);
+        assert_ne!(counter.sum(), 0);
+        drop(worker.join().unwrap());
+        assert_eq!(counter.sum(), 0);
+    });
+}
+
+#[test]
+fn a_listener_that_closes_leaves_its_connections_in_sight() {
+    let mut model = loom::model::Builder::new();
+    // More are changes between threads that are no longer the one that matters.
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let books = Books::with_shards(1);
+        let listener = books.listeners.enter();
+        let server = thread::spawn(move || {
+            let rescued = books.connections.enter();
+            drop(listener);
+            rescued
+        });
+        books.signpost.set_phase(Phase::Closing);
+        let alive = books.alive();
+        assert!(alive.listeners + alive.open() > 0, "{alive:?}");
+        drop(server.join().unwrap());
+        assert!(books.are_closed());
     });
 }
 

@@ -155,13 +155,26 @@ fn an_interrupt_skips_the_lame_duck() {
 }
 
 #[test]
-fn a_trigger_before_ready_runs_only_the_hooks() {
+fn a_trigger_before_ready_leads_nobody_away_and_waits_for_no_listener() {
     check(
         &budget(),
         &[
-            (0, Trigger(Traffic::Moves), Phase::Hooks),
+            (0, Trigger(Traffic::Moves), Phase::Closing),
+            (0, Observe(Facts { listeners: 1, ..Facts::default() }), Phase::Hooks),
             (1, Ready, Phase::Hooks),
             (2, HooksDone, Phase::Exited),
+        ],
+    );
+}
+
+#[test]
+fn what_has_begun_before_ready_is_finished() {
+    check(
+        &budget(),
+        &[
+            (0, Trigger(Traffic::Moves), Phase::Closing),
+            (24_499, Observe(Facts { in_flight: 1, ..Facts::default() }), Phase::Closing),
+            (24_499, Observe(Facts::default()), Phase::Hooks),
         ],
     );
 }

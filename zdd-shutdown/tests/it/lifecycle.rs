@@ -136,8 +136,70 @@ async fn a_trigger_before_ready_runs_the_hooks_at_once() {
     shutdown.on_shutdown(Stage::Http, "only", async {}).unwrap();
     shutdown.trigger(Reason::Completed);
     let report = shutdown.finish().await;
-    assert_eq!(report.phases.len(), 1, "{report}");
+    let phases: Vec<_> = report.phases.iter().map(|phase| phase.phase).collect();
+    assert_eq!(phases, [Phase::Closing, Phase::Hooks], "{report}");
+    assert!(report.took < MS(500), "{report}");
     assert_eq!((report.hooks.len(), report.exit_code()), (1, 0));
+}
+
+/// A worker without HTTP may never say that it is ready.
+#[tokio::test]
+async fn a_job_under_a_guard_is_finished_by_a_program_that_was_never_ready() {
+    let shutdown = Shutdown::builder().embed().unwrap();
+    let (guard, handle) = (shutdown.guard(), shutdown.handle());
+    shutdown.spawn("job", async move {
+        handle.stop_accepting().await;
+        // The phase that a job without one would end in.
+        assert_eq!(handle.phase(), Phase::Closing);
+        tokio::time::sleep(MS(50)).await;
+        drop(guard);
+    });
+    shutdown.trigger(Signal::Terminate);
+    let report = within(shutdown.finish()).await;
+    assert_eq!((report.finished, report.abandoned, report.exit_code()), (1, 0, 0), "{report}");
+    assert!(report.took >= MS(50) && report.failed_tasks.is_empty(), "{report}");
+}
+
+#[tokio::test]
+async fn what_is_left_over_takes_nothing_off_what_has_finished() {
+    let shutdown = serving();
+    let (done, _left) = (shutdown.guard(), shutdown.guard());
+    shutdown.trigger(Reason::Completed);
+    within(shutdown.draining()).await;
+    drop(done);
+    let report = within(shutdown.finish()).await;
+    assert_eq!((report.finished, report.abandoned), (1, 1), "{report}");
+}
+
+#[tokio::test]
+async fn a_task_that_failed_long_ago_is_in_the_report() {
+    let shutdown = serving();
+    shutdown.spawn("early", async { boom() });
+    let handle = shutdown.handle();
+    shutdown.spawn("other", async move { handle.lame_duck().await });
+    // Both are known to have been polled; the spawn of another one clears away what has ended.
+    tokio::task::yield_now().await;
+    shutdown.spawn("late", async {});
+    shutdown.trigger(Reason::Completed);
+    let report = within(shutdown.finish()).await;
+    let failed = [("early".to_owned(), "panicked: boom".to_owned())];
+    assert_eq!((report.failed_tasks.as_slice(), report.exit_code()), (&failed[..], 0), "{report}");
+}
+
+#[tokio::test]
+async fn readiness_that_flutters_does_not_hold_up_the_drain() {
+    let shutdown = serving();
+    let (readiness, watch) = (shutdown.readiness(), shutdown.watch());
+    let flutter = std::thread::spawn(move || {
+        while !watch.borrow().is_final() {
+            readiness.mark_unready();
+            readiness.mark_ready();
+        }
+    });
+    shutdown.trigger(Reason::Completed);
+    let report = within(shutdown.finish()).await;
+    assert_eq!((report.end, report.exit_code()), (Phase::Exited, 0), "{report}");
+    flutter.join().unwrap();
 }
 
 #[tokio::test]
