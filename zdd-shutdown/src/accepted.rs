@@ -17,20 +17,20 @@ use crate::{
 pub struct Accepted {
     pub(crate) stream: Stream,
     pub(crate) peer: Peer,
-    /// Its place among the connections, if it has one already.
-    pub(crate) place: Option<Place>,
+    /// Its place among the connections of foreign servers, if it was meant for one.
+    pub(crate) foreign: Option<Place>,
 }
 
 impl From<(TcpStream, SocketAddr)> for Accepted {
     fn from((stream, address): (TcpStream, SocketAddr)) -> Self {
-        Self { stream: Stream::Tcp(stream), peer: Peer::Address(address), place: None }
+        Self { stream: Stream::Tcp(stream), peer: Peer::Address(address), foreign: None }
     }
 }
 
 #[cfg(unix)]
 impl From<UnixStream> for Accepted {
     fn from(stream: UnixStream) -> Self {
-        Self { stream: Stream::Unix(stream), peer: Peer::Unix, place: None }
+        Self { stream: Stream::Unix(stream), peer: Peer::Unix, foreign: None }
     }
 }
 
@@ -43,8 +43,8 @@ impl From<(UnixStream, tokio::net::unix::SocketAddr)> for Accepted {
 
 impl From<TrackedIo> for Accepted {
     fn from(io: TrackedIo) -> Self {
-        let TrackedIo { stream, peer, place } = io;
-        Self { stream, peer, place: Some(place) }
+        let TrackedIo { io, peer, place } = io;
+        Self { stream: io.into_inner(), peer, foreign: Some(place) }
     }
 }
 

@@ -46,6 +46,9 @@ impl Connected for TrackedIo {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> TcpConnectInfo {
-        TcpConnectInfo { local_addr: self.stream.local_addr(), remote_addr: self.peer.address() }
+        TcpConnectInfo {
+            local_addr: self.io.get_ref().local_addr(),
+            remote_addr: self.peer.address(),
+        }
     }
 }

@@ -90,19 +90,24 @@ impl Listener {
         }
     }
 
-    /// Accepts what waits in the queue, then closes.
-    ///
+    /// Accepts what waits in the queue, then closes. Returns what it accepted, and
+    /// an error if that was not all.
+    pub(crate) fn close(self, backlog: Backlog) -> (Vec<Accepted>, io::Result<()>) {
+        let mut rescued = Vec::new();
+        let closed = match backlog {
+            Backlog::Leave => Ok(()),
+            Backlog::Serve => self.empty(&mut rescued),
+        };
+        (rescued, closed)
+    }
+
     /// Through the standard library, since tokio believes its last "would
     /// block" until the reactor has run, and would end too early.
-    pub(crate) fn close(self, backlog: Backlog) -> io::Result<Vec<Accepted>> {
-        let mut rescued = Vec::new();
-        if backlog == Backlog::Leave {
-            return Ok(rescued);
-        }
+    fn empty(self, rescued: &mut Vec<Accepted>) -> io::Result<()> {
         match self.0 {
             Inner::Tcp(listener) => {
                 let listener = listener.into_std()?;
-                while let Ok((stream, address)) = next(|| listener.accept()) {
+                while let Some((stream, address)) = next(|| listener.accept())? {
                     stream.set_nonblocking(true)?;
                     let _ = stream.set_nodelay(true);
                     let stream = tokio::net::TcpStream::from_std(stream)?;
@@ -112,23 +117,25 @@ impl Listener {
             #[cfg(unix)]
             Inner::Unix(listener) => {
                 let listener = listener.into_std()?;
-                while let Ok((stream, _)) = next(|| listener.accept()) {
+                while let Some((stream, _)) = next(|| listener.accept())? {
                     stream.set_nonblocking(true)?;
                     let stream = tokio::net::UnixStream::from_std(stream)?;
                     rescued.push(stream.into());
                 }
             }
         }
-        Ok(rescued)
+        Ok(())
     }
 }
 
-/// Accepts once; a connection that broke in the queue must not hide the next.
-fn next<T>(mut accept: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+/// Accepts once, or nothing from an empty queue; a connection that broke in the queue
+/// must not hide the next.
+fn next<T>(mut accept: impl FnMut() -> io::Result<T>) -> io::Result<Option<T>> {
     loop {
         match accept() {
             Err(error) if is_about_connection(&error) => {}
-            accepted => return accepted,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            accepted => return accepted.map(Some),
         }
     }
 }

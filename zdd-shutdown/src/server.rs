@@ -140,8 +140,13 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When the listener cannot be taken out of the runtime to be closed.
-    /// Errors of single connections are logged.
+    /// When the accept queue could not be emptied to its end, for want of file
+    /// descriptors for one. What was accepted has been served all the same: the
+    /// error comes last. Errors of single connections are logged.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with I/O and time enabled.
     pub async fn serve<S, B>(self, listener: impl Into<Listener>, service: S) -> io::Result<()>
     where
         S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
@@ -160,14 +165,14 @@ impl Server {
 
         let mut connections = JoinSet::new();
         self.accept(&listener, &service, &mut connections).await;
-        let rescued = listener.close(self.backlog)?;
+        let (rescued, closed) = listener.close(self.backlog);
         self.shared.tally.rescued.fetch_add(rescued.len() as u64, Relaxed);
         for accepted in rescued {
             connections.spawn(self.serve_connection(accepted, service.clone()));
         }
         drop(place);
         while connections.join_next().await.is_some() {}
-        Ok(())
+        closed
     }
 
     /// Accepts until Closing. The listener is never left open without this
@@ -187,6 +192,8 @@ impl Server {
                 accepted = listener.accept() => match accepted {
                     Ok(accepted) => {
                         connections.spawn(self.serve_connection(accepted, service.clone()));
+                        // Here too, since the branch below is not reached while more come.
+                        while connections.try_join_next().is_some() {}
                     }
                     Err(error) if is_about_connection(&error) => {}
                     Err(error) => {
@@ -251,13 +258,17 @@ impl Server {
         S::Error: Into<BoxError>,
         B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
     {
-        let Accepted { stream, peer, place } = connection.into();
+        let Accepted { stream, peer, foreign } = connection.into();
         if !self.shared.tracks_connections.load(Relaxed) {
             self.shared.tracks_connections.store(true, Relaxed);
         }
         let number = NUMBER.fetch_add(1, Relaxed);
         let conn = Arc::new(Conn::new(Arc::clone(&self.shared), number, peer));
-        let link = Link::new(stream, conn, place);
+        let link = Link::new(stream, conn);
+        if let Some(place) = foreign {
+            // It goes on as a connection of this server, and has not ended as one of another.
+            place.give_up();
+        }
         let io = DrainIo::new(Arc::clone(&link));
         let protocols = Arc::clone(&self.protocols);
         #[cfg(feature = "tls")]

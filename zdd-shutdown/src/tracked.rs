@@ -1,9 +1,10 @@
 //! A listener for servers that are not of this crate.
 //!
 //! It knows its connections to the end, upgraded ones included, and empties
-//! the accept queue before it closes. It does not know what is spoken on them:
+//! the accept queue before it closes. It does not know what is done on them:
 //! looking before an idle close, slow clients and the cap on the PING answer
-//! need the [serve loop](crate::serve).
+//! need the [serve loop](crate::serve). The one thing that it changes is when
+//! the server reads that answer, as in the serve loop.
 
 use std::{
     collections::VecDeque,
@@ -25,7 +26,7 @@ use tokio::{
 
 use crate::{
     accepted::Accepted,
-    conn::{Peer, stream::Stream},
+    conn::{Peer, pong::HeldPong, stream::Stream},
     counter::Place,
     forward::forward_write,
     handle::ShutdownHandle,
@@ -154,19 +155,18 @@ impl TrackedListener {
 
     fn close(&mut self) {
         let Some(listener) = self.listener.take() else { return };
-        match listener.close(Backlog::Serve) {
-            Ok(rescued) => {
-                self.shared.tally.rescued.fetch_add(rescued.len() as u64, Relaxed);
-                self.queue.extend(rescued);
-            }
-            Err(error) => tracing::error!(%error, "failed to empty the accept queue"),
+        let (rescued, closed) = listener.close(Backlog::Serve);
+        if let Err(error) = closed {
+            tracing::error!(%error, "failed to empty the accept queue");
         }
+        self.shared.tally.rescued.fetch_add(rescued.len() as u64, Relaxed);
+        self.queue.extend(rescued);
     }
 
     fn track(&self, accepted: Accepted) -> TrackedIo {
-        let Accepted { stream, peer, place } = accepted;
-        let place = place.unwrap_or_else(|| self.shared.connections.enter());
-        TrackedIo { stream, peer, place }
+        let Accepted { stream, peer, .. } = accepted;
+        let io = HeldPong::new(stream, self.shared.settings.limits.pong_cap);
+        TrackedIo { io, peer, place: self.shared.foreign.enter() }
     }
 }
 
@@ -190,7 +190,7 @@ impl fmt::Debug for TrackedListener {
 
 /// A connection that counts until it is dropped.
 pub struct TrackedIo {
-    pub(crate) stream: Stream,
+    pub(crate) io: HeldPong<Stream>,
     pub(crate) peer: Peer,
     pub(crate) place: Place,
 }
@@ -201,14 +201,14 @@ impl AsyncRead for TrackedIo {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
 
-forward_write!(TrackedIo, stream);
+forward_write!(TrackedIo, io);
 
 impl fmt::Debug for TrackedIo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.stream.fmt(f)
+        self.io.get_ref().fmt(f)
     }
 }

@@ -4,7 +4,7 @@ use std::{
     future::poll_fn,
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{Arc, Weak, atomic::Ordering::Relaxed},
     task::Poll,
     time::Duration,
 };
@@ -97,22 +97,16 @@ pub(crate) async fn drive<I, S, B>(
         }
         Protocol::Http2 => {
             let streams = StreamTasks::new(Arc::clone(&conn));
-            let mut builder = http2::Builder::new(streams.clone());
+            let _owner = streams.owner();
+            let mut builder = http2::Builder::new(streams);
             builder.timer(TokioTimer::new());
             (protocols.http2)(&mut builder);
             let io = HeldPong::new(io, conn.shared.settings.limits.pong_cap);
             let connection = builder.serve_connection(TokioIo::new(io), service);
             let never = std::future::pending();
-            let end = run(
-                &link,
-                connection,
-                |connection| connection.graceful_shutdown(),
-                never,
-                protocol,
-            )
-            .await;
-            streams.abort_all();
-            end
+            let shut_down =
+                |connection: Pin<&mut _>| http2::Connection::graceful_shutdown(connection);
+            run(&link, connection, shut_down, never, protocol).await
         }
     };
     finish(link, end).await;
@@ -324,7 +318,8 @@ async fn say_goodbye(link: &Link, conn: &Conn) {
 /// Follows an upgraded connection, which no request stands for any more.
 async fn upgraded(link: Arc<Link>, conn: &Conn) {
     let closed = link.on_close();
-    let weak = Arc::downgrade(&link);
+    // Severed also when the server itself is dropped.
+    let _severed = SeverOnDrop(Arc::downgrade(&link));
     drop(link);
     tokio::select! {
         biased;
@@ -332,9 +327,17 @@ async fn upgraded(link: Arc<Link>, conn: &Conn) {
         () = conn.shared.reached(Phase::Hooks) => {
             conn.shared.tally.aborted.fetch_add(1, Relaxed);
             conn.shared.leave_behind(|| format!("upgraded {conn}"));
-            if let Some(link) = weak.upgrade() {
-                link.sever();
-            }
+        }
+    }
+}
+
+/// Ends a connection under whoever uses it, if it has not ended.
+struct SeverOnDrop(Weak<Link>);
+
+impl Drop for SeverOnDrop {
+    fn drop(&mut self) {
+        if let Some(link) = self.0.upgrade() {
+            link.sever();
         }
     }
 }

@@ -36,9 +36,8 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// `place` is the one that the connection has already, if it has.
-    pub(crate) fn new(socket: Stream, conn: Arc<Conn>, place: Option<Place>) -> Arc<Self> {
-        let place = place.unwrap_or_else(|| conn.shared.connections.enter());
+    pub(crate) fn new(socket: Stream, conn: Arc<Conn>) -> Arc<Self> {
+        let place = conn.shared.connections.enter();
         Arc::new(Self { socket: Mutex::new(socket), conn, closed: Mutex::default(), _place: place })
     }
 

@@ -28,7 +28,7 @@ const HEAD: usize = 9;
 const PONG: [u8; HEAD + 8] =
     [0, 0, 8, 6, 1, 0, 0, 0, 0, 0x0b, 0x7b, 0xa2, 0xf0, 0x8b, 0x9b, 0xfe, 0x54];
 
-/// The IO of an HTTP/2 server in which the answer comes last.
+/// The IO of a server in which the answer comes last, if the client speaks HTTP/2.
 pub(crate) struct HeldPong<I> {
     io: I,
     place: Place,
@@ -45,7 +45,10 @@ struct Held {
 
 /// Where in the frames the bytes that were read end.
 struct Place {
-    /// Bytes until the next frame begins; the client's first are no frame.
+    /// What of a client's first bytes is to come; none of a client that sent others, in
+    /// which no frames are looked for.
+    preface: Option<&'static [u8]>,
+    /// Bytes until the next frame begins.
     skip: usize,
     head: [u8; HEAD],
     /// Bytes of `head` that have come.
@@ -55,15 +58,28 @@ struct Place {
 impl<I> HeldPong<I> {
     /// `patience` is how long a client may take for its answer: the hold is part of it.
     pub(crate) fn new(io: I, patience: Duration) -> Self {
-        let place = Place { skip: PREFACE.len(), head: [0; HEAD], have: 0 };
+        let place = Place { preface: Some(PREFACE), skip: 0, head: [0; HEAD], have: 0 };
         Self { io, place, hold: HOLD.min(patience / 2), held: None }
+    }
+
+    pub(crate) fn get_ref(&self) -> &I {
+        &self.io
+    }
+
+    /// Gives the IO back; an answer that is held is lost with its client.
+    pub(crate) fn into_inner(self) -> I {
+        self.io
     }
 }
 
 impl Place {
     /// Goes on by `bytes`; returns where among them the answer is, if all of it is.
     fn pass(&mut self, bytes: &[u8]) -> Option<usize> {
-        let (mut at, mut found) = (0, None);
+        let preface = self.preface?;
+        let mut at = preface.len().min(bytes.len());
+        self.preface = bytes.starts_with(&preface[..at]).then_some(&preface[at..]);
+        self.preface?;
+        let mut found = None;
         while at < bytes.len() {
             if self.skip > 0 {
                 let step = self.skip.min(bytes.len() - at);

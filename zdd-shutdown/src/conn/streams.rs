@@ -24,10 +24,19 @@ impl StreamTasks {
         Self { tasks: Arc::default(), conn }
     }
 
-    /// Ends all streams. Necessary, since each holds a clone of this value:
-    /// dropping the connection alone would leave them running.
-    pub(crate) fn abort_all(&self) {
-        lock(&self.tasks).abort_all();
+    /// Returns what ends all streams when it is dropped. Necessary, since each holds a clone of
+    /// this value: dropping the connection alone would leave them running.
+    pub(crate) fn owner(&self) -> Owner {
+        Owner(Arc::clone(&self.tasks))
+    }
+}
+
+/// Ends the streams of a connection with it, also when the server is dropped.
+pub(crate) struct Owner(Arc<Mutex<JoinSet<()>>>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        lock(&self.0).abort_all();
     }
 }
 

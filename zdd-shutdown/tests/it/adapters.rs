@@ -159,6 +159,33 @@ async fn axums_own_server_drains_with_the_layer_and_the_listener() {
 }
 
 #[tokio::test]
+async fn an_upgraded_connection_of_axums_own_server_that_is_cut_is_reported() {
+    let shutdown = quick().embed().unwrap();
+    let upgrade = axum::routing::any(|mut request: axum::extract::Request| async move {
+        let upgrade = hyper::upgrade::on(&mut request);
+        let ignoring = async move {
+            let mut io = hyper_util::rt::TokioIo::new(upgrade.await.unwrap());
+            // Until the peer closes.
+            while io.read_u8().await.is_ok() {}
+        };
+        #[expect(clippy::disallowed_methods, reason = "ends with its connection")]
+        tokio::spawn(ignoring);
+        (http::StatusCode::SWITCHING_PROTOCOLS, [("connection", "upgrade")])
+    });
+    let (address, mut server) = foreign(Router::new().route("/", upgrade), &shutdown).await;
+    let mut client = Client::connect(address).await;
+    client
+        .send("GET / HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: chat\r\n\r\n")
+        .await;
+    assert!(client.head().await.unwrap().starts_with("http/1.1 101"));
+    shutdown.trigger(Signal::Interrupt);
+    within(server.join_next()).await.unwrap().unwrap().unwrap();
+    let report = within(shutdown.finish()).await;
+    assert_eq!((report.connections.aborted, report.exit_code()), (1, 1), "{report}");
+    assert_eq!(report.leftovers, ["connections of a foreign server: 1"]);
+}
+
+#[tokio::test]
 async fn the_tracked_listener_hands_out_its_queue_before_it_ends() {
     let shutdown = quick().embed().unwrap();
     shutdown.readiness().mark_ready();

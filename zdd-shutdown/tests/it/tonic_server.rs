@@ -24,7 +24,7 @@ use tonic_health::pb::{
 use zdd_shutdown::{LameDuck, Phase, Shutdown, ShutdownHandle, Signal};
 
 use crate::{
-    frames::{Frames, HEADERS},
+    frames::{Frames, GOAWAY, HEADERS},
     grpc::{Replies, ask},
     raw::{Client, block_until, until, within},
     site::{ms, quick},
@@ -128,6 +128,34 @@ async fn tonics_own_server_fails_no_call_that_it_took() {
     assert!(report.finished > 100, "calls came after the signal: {report}");
     assert_eq!(*seen.locals.lock().unwrap(), HashSet::from([address]));
     assert_eq!(seen.remotes.lock().unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn tonics_own_server_serves_streams_that_come_behind_the_answer_to_the_ping() {
+    let shutdown = quick().embed().unwrap();
+    let Foreign { address, mut server, .. } = start(&shutdown).await;
+    let mut client = Frames::connect(address).await;
+    shutdown.trigger(Signal::Interrupt);
+    assert_eq!(client.next().await.unwrap().last_stream(), (1 << 31) - 1);
+    let ping = client.next().await.unwrap();
+    client.pong(&ping).await;
+    let streams = [1, 3, 5];
+    for stream in streams {
+        client.get(stream, "/grpc.health.v1.Health/Check").await;
+    }
+    let (mut answered, mut last) = (HashSet::new(), None);
+    while answered.len() < streams.len() || last.is_none() {
+        let frame = client.next().await.unwrap();
+        match frame.kind {
+            HEADERS => _ = answered.insert(frame.stream),
+            GOAWAY => last = Some(frame.last_stream()),
+            _ => {}
+        }
+    }
+    assert_eq!((answered, last), (HashSet::from(streams), Some(5)));
+    drop(client);
+    within(server.join_next()).await.unwrap().unwrap().unwrap();
+    assert_eq!(within(shutdown.finish()).await.exit_code(), 0);
 }
 
 #[tokio::test]

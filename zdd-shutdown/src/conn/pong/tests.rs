@@ -9,7 +9,7 @@ fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
 
 /// What a client sends: the preface, a frame, the answer, two frames.
 fn sent() -> (Vec<u8>, Vec<u8>) {
-    let before = [&[b'P'; PREFACE.len()][..], &frame(4, b"")].concat();
+    let before = [PREFACE, &frame(4, b"")].concat();
     let behind = [frame(1, b"headers"), frame(0, &PONG)].concat();
     ([&before[..], &PONG, &behind].concat(), [&before[..], &behind, &PONG].concat())
 }
@@ -66,10 +66,21 @@ async fn a_small_buffer_gets_the_answer_in_parts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_does_not_begin_as_http2_is_let_through_as_it_is() {
+    let (sent, _) = sent();
+    for same in 0..PREFACE.len() {
+        let mut other = sent.clone();
+        other[same] ^= 1;
+        let (first, second) = other.split_at(same);
+        assert_eq!(through(&[first, second], 1024).await, other, "{same}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_alone_is_not_taken_for_the_end() {
     let (mut client, server) = tokio::io::duplex(1024);
     let mut server = HeldPong::new(server, Duration::from_secs(5));
-    client.write_all(&[b'P'; PREFACE.len()]).await.unwrap();
+    client.write_all(PREFACE).await.unwrap();
     server.read_exact(&mut [0; PREFACE.len()]).await.unwrap();
     client.write_all(&PONG).await.unwrap();
     let began = tokio::time::Instant::now();
