@@ -12,7 +12,8 @@ use std::fmt;
 #[non_exhaustive]
 #[repr(u8)]
 pub enum Phase {
-    /// The process is not ready yet; a signal now ends it without a drain.
+    /// The process is not ready yet; a signal now leads to [`Closing`](Self::Closing) at once,
+    /// where only what has begun all the same is waited for, such as a job under a guard.
     Starting = 0,
     /// Requests are served.
     Serving = 1,

@@ -56,6 +56,13 @@ impl ShutdownHandle {
 
 /// Accepts until [`Phase::Closing`], then empties the queue and closes.
 ///
+/// Over HTTP/2 without TLS, no stream is refused that a client had queued when the server
+/// told it to leave. Where the server itself speaks TLS the listener cannot see to that:
+/// give tonic's routes to [`Server::serve`](crate::Server::serve) with its own TLS instead.
+///
+/// Connections that are still open when the time of requests is over count as
+/// [aborted](crate::ConnectionReport::aborted), since nothing tells idle ones apart.
+///
 /// Implements axum's `Listener` with the feature `axum`. As a `Stream` it is
 /// what `serve_with_incoming_shutdown` of tonic takes, with the feature `tonic`:
 ///

@@ -158,6 +158,45 @@ async fn tonics_own_server_serves_streams_that_come_behind_the_answer_to_the_pin
     assert_eq!(within(shutdown.finish()).await.exit_code(), 0);
 }
 
+/// As many streams as the connections carry, so that clients have some queued at any moment.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollover_of_tonics_own_server_under_full_connections_loses_nothing() {
+    let new_shutdown = || {
+        let lame_duck = LameDuck::adaptive(ms(200), ms(600));
+        // Time for all to be served on a machine that is busy otherwise.
+        let builder = quick().deadline(ms(8_000)).pong_cap(ms(1_000));
+        builder.lame_duck(lame_duck).quiet(ms(200)).embed().unwrap()
+    };
+    let (old, new) = (new_shutdown(), new_shutdown());
+    let (mut old_site, mut new_site) = (start(&old).await, start(&new).await);
+    let endpoints = zdd_load::Endpoints::loopback([old_site.address]).unwrap();
+    let load = zdd_load::Load::new(endpoints.clone())
+        .mode(zdd_load::Mode::Http2 { streams: 100 })
+        .connections(10)
+        .unpaced()
+        .path("/grpc.health.v1.Health/Check")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        // A message without fields: its mark and its length.
+        .post([0; 5])
+        .start()
+        .unwrap();
+    until(|| load.snapshot().ok >= 2_000).await;
+    old.trigger(Signal::Terminate);
+    within(old.lame_duck()).await;
+    endpoints.replace([new_site.address]).unwrap();
+    within(old_site.server.join_next()).await.unwrap().unwrap().unwrap();
+    let report = within(old.finish()).await;
+    let goal = load.snapshot().ok + 2_000;
+    until(|| load.snapshot().ok >= goal).await;
+    let loads = load.stop().await;
+    assert_eq!((loads.failed, report.exit_code()), (0, 0), "{loads}\n{report}");
+    new.trigger(Signal::Interrupt);
+    within(new_site.server.join_next()).await.unwrap().unwrap().unwrap();
+    assert_eq!(within(new.finish()).await.exit_code(), 0);
+}
+
 #[tokio::test]
 async fn tonics_own_server_serves_what_waited_in_the_queue() {
     let shutdown = quick().embed().unwrap();
