@@ -29,6 +29,11 @@ impl Clock {
         Self { start, origin: Instant::now() }
     }
 
+    /// Returns a clock that never reads less than `time`: this one, or one that goes on from there.
+    pub(crate) fn not_before(self, time: Timestamp) -> Self {
+        if self.now() < time { Self::starting_at(time) } else { self }
+    }
+
     /// Returns the present time.
     #[must_use]
     pub fn now(&self) -> Timestamp {

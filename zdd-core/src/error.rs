@@ -30,6 +30,16 @@ pub enum RolloutError {
         /// What happened.
         source: Box<ClusterError>,
     },
+    /// The strategy acts again and again, without a wait and without an end: a bug in the strategy.
+    #[error(
+        "strategy {strategy} keeps acting on {target} without a wait or an end; nothing that it does next would help"
+    )]
+    Endless {
+        /// The workload.
+        target: Target,
+        /// The strategy.
+        strategy: String,
+    },
     /// The journal could not be read or written.
     #[error("failed to keep the journal of {target}")]
     Journal {
@@ -103,6 +113,7 @@ impl RolloutError {
     pub fn target(&self) -> &Target {
         match self {
             Self::Cancelled { target }
+            | Self::Endless { target, .. }
             | Self::Cluster { target, .. }
             | Self::Journal { target, .. }
             | Self::Lease { target, .. }
@@ -122,7 +133,10 @@ impl RolloutError {
             Self::Journal { source, .. } => source.is_retryable(),
             Self::Lease { source, .. } => source.is_retryable(),
             // The other driver would be fought.
-            Self::Lost { .. } | Self::Unsafe { .. } | Self::Unsupported { .. } => false,
+            Self::Lost { .. }
+            | Self::Endless { .. }
+            | Self::Unsafe { .. }
+            | Self::Unsupported { .. } => false,
         }
     }
 

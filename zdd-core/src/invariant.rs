@@ -96,11 +96,26 @@ fn keeps_pods(
     replicas: u32,
     kind: WorkloadKind,
 ) -> Result<(), Violation> {
-    let missing = settings.max_unavailable.map_or(0, |amount| amount.round_down(replicas));
+    let missing = missing(settings, replicas, kind);
     let allowed = u32::from(kind == WorkloadKind::StatefulSet);
     if missing > allowed {
         let harm = format!("let {missing} of {replicas} pods be missing");
         return Err(Violation::ShrinksTooEarly { step, harm });
     }
     Ok(())
+}
+
+/// Returns how many pods the controller may let be missing, by its own arithmetic.
+fn missing(settings: &Settings, replicas: u32, kind: WorkloadKind) -> u32 {
+    let Some(unavailable) = settings.max_unavailable else { return 0 };
+    match kind {
+        WorkloadKind::DaemonSet => unavailable.round_up(replicas),
+        WorkloadKind::Deployment => {
+            let down = unavailable.round_down(replicas);
+            // A Deployment that could not move at all takes one. An absent knob is no zero.
+            let stuck = settings.max_surge.is_some_and(|surge| surge.round_up(replicas) == 0);
+            if stuck && replicas > 0 { down.max(1) } else { down }
+        }
+        WorkloadKind::StatefulSet => unavailable.round_down(replicas),
+    }
 }

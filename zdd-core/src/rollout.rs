@@ -1,5 +1,6 @@
 //! The public entry: what to roll out, with what, and the run itself.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -157,7 +158,7 @@ impl Rollout {
         }
     }
 
-    /// Adds a health gate. Gates are told apart by their names.
+    /// Adds a health gate. Gates are told apart by their names: two of one name are refused.
     #[must_use]
     pub fn gate(mut self, gate: impl HealthGate + 'static) -> Self {
         self.gates.push(Arc::new(gate));
@@ -246,11 +247,21 @@ impl Rollout {
     }
 
     fn supported(&self) -> Result<(), RolloutError> {
-        self.strategy.supports(self.target.kind).map_err(|problem| RolloutError::Unsupported {
+        let supported = self.strategy.supports(self.target.kind);
+        supported.and_then(|()| self.gates_apart()).map_err(|problem| RolloutError::Unsupported {
             target: self.target.clone(),
             strategy: self.strategy.name().to_owned(),
             problem,
         })
+    }
+
+    /// The verdicts of two gates of one name would hide each other.
+    fn gates_apart(&self) -> Result<(), String> {
+        let mut names = BTreeSet::new();
+        match self.gates.iter().map(|gate| gate.name()).find(|name| !names.insert(*name)) {
+            Some(name) => Err(format!("two gates are named {name}; give each a name of its own")),
+            None => Ok(()),
+        }
     }
 
     fn cancelled(&self) -> RolloutError {

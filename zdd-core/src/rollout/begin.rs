@@ -46,8 +46,13 @@ impl Legacy {
 impl Rollout {
     /// Reads the journal and begins accordingly. The first write to anything but the lease is the
     /// journal's, after all checks.
-    pub(super) async fn begin(&self, epoch: Epoch) -> Result<Beginning, RolloutError> {
+    pub(super) async fn begin(&mut self, epoch: Epoch) -> Result<Beginning, RolloutError> {
         let (log, state) = self.load().await?;
+        if let Some(last) = log.entries.last() {
+            // Another machine may have written it, whose clock is ahead of ours: what it has
+            // timed must not take longer for that.
+            self.clock = self.clock.not_before(last.at);
+        }
         if let Some(state) = &state
             && let Phase::Finished(outcome) = &state.phase
             && state.start.rollout == self.id
@@ -57,10 +62,16 @@ impl Rollout {
         }
         let unfinished = state.filter(|state| !state.is_finished());
         let begun = match unfinished {
-            Some(state) if state.start.change == self.change => self.adopt(epoch, log, state).await,
+            Some(state) if self.goes_on_with(&state) => self.adopt(epoch, log, state).await,
             unfinished => self.start(epoch, log, unfinished).await,
         };
         Ok(Beginning::Begun(Box::new(begun?)))
+    }
+
+    /// Milestones are those of one strategy, so another one begins anew.
+    fn goes_on_with(&self, unfinished: &State) -> bool {
+        let start = &unfinished.start;
+        start.change == self.change && start.strategy == self.strategy.name()
     }
 
     /// Tells whether a workload that is paused was paused by the rollout that this one supersedes,
@@ -115,14 +126,22 @@ impl Rollout {
         log: Log,
         unfinished: Option<State>,
     ) -> Result<Begun, RolloutError> {
-        let prepared = self.prepare().await?;
-        let workload = self.workload(&prepared)?;
-        let legacy = unfinished.and_then(|old| Legacy::of(old, workload));
-        let inherited_pause = legacy.as_ref().is_some_and(|legacy| legacy.paused);
-        self.refuse_paused(workload, inherited_pause)?;
+        let mut prepared = self.prepare().await?;
+        let mut workload = self.workload(&prepared)?;
+        let inherits = |workload: &Workload| {
+            let legacy = unfinished.clone().and_then(|old| Legacy::of(old, workload));
+            self.refuse_paused(workload, legacy.as_ref().is_some_and(|legacy| legacy.paused))?;
+            Ok(legacy)
+        };
+        let mut legacy = inherits(workload)?;
         if legacy.is_some() {
             self.fence(&Mark::new(&self.target, &self.id, epoch)).await?;
+            // What was prepared on may be from before a last write of the older driver.
+            prepared = self.prepare().await?;
+            workload = self.workload(&prepared)?;
+            legacy = inherits(workload)?;
         }
+        let inherited_pause = legacy.as_ref().is_some_and(|legacy| legacy.paused);
         let baseline = legacy.map_or_else(
             || Baseline::new(workload.template.clone(), workload.settings.clone()),
             |legacy| legacy.baseline,

@@ -35,6 +35,9 @@ use crate::tracker::Tracker;
 /// How long a step that was made may stay invisible in the watch before the cluster is asked.
 const VISIBLE_WITHIN: Duration = Duration::from_secs(15);
 
+/// More decisions in a row, without a wait, than any sane strategy takes.
+const RESTLESS: usize = 100;
+
 type Snapshots = BoxStream<'static, Result<Snapshot, ClusterError>>;
 
 /// Whether the pending step was sent since it was last seen not to hold.
@@ -67,6 +70,9 @@ struct Driver<'r> {
     what: String,
     sent: Sent,
     tries: usize,
+    /// How much the strategy has done since it waited last.
+    restless: usize,
+    commands: mpsc::Receiver<Command>,
     pods: Option<(u32, Counts)>,
 }
 
@@ -76,7 +82,7 @@ impl Rollout {
         let (sender, _) = mpsc::channel(1);
         let closed = mpsc::channel(1).1;
         drop(std::mem::replace(&mut self.commands.0, sender));
-        let mut commands = std::mem::replace(&mut self.commands.1, closed);
+        let commands = std::mem::replace(&mut self.commands.1, closed);
         let begun_at = self.clock.now();
         let Begun { ledger, snapshot, warnings, news } = match self.begin(epoch).await? {
             Beginning::Begun(begun) => *begun,
@@ -96,6 +102,8 @@ impl Rollout {
             what: String::new(),
             sent: Sent::No,
             tries: 0,
+            restless: 0,
+            commands,
             pods: None,
         };
         driver.announce(news).await;
@@ -103,7 +111,7 @@ impl Rollout {
             driver.tell(ProgressKind::Warning { message: message.clone() });
         }
         let mut snapshots = self.backend.cluster.watch(&self.target);
-        let outcome = driver.run(&mut snapshots, &mut commands).await?;
+        let outcome = driver.run(&mut snapshots).await?;
         Ok(Report {
             rollout: driver.ledger.state().start.rollout.clone(),
             target: self.target.clone(),
@@ -130,11 +138,7 @@ impl Rollout {
 }
 
 impl Driver<'_> {
-    async fn run(
-        &mut self,
-        snapshots: &mut Snapshots,
-        commands: &mut mpsc::Receiver<Command>,
-    ) -> Result<Outcome, RolloutError> {
+    async fn run(&mut self, snapshots: &mut Snapshots) -> Result<Outcome, RolloutError> {
         loop {
             if let Phase::Finished(outcome) = &self.ledger.state().phase {
                 return Ok(outcome.clone());
@@ -147,11 +151,18 @@ impl Driver<'_> {
                 continue;
             }
             let wait = match self.ledger.state().pending.clone() {
+                // A step that may be on its way is seen through first.
                 Some(step) => self.pursue(step).await?,
-                None => self.decide(now).await?,
+                None => match self.commands.try_recv() {
+                    Ok(command) => {
+                        self.obey(command).await?;
+                        None
+                    }
+                    Err(_) => self.decide(now).await?,
+                },
             };
             if let Some(wait) = wait {
-                self.wait(wait, snapshots, commands).await?;
+                self.wait(wait, snapshots).await?;
             }
         }
     }
@@ -165,6 +176,15 @@ impl Driver<'_> {
             Phase::RollingBack(_) => strategy.unwind(&seen),
             Phase::Finished(_) | Phase::Progressing => strategy.next(&seen),
         };
+        if matches!(decision, Decision::Apply(_) | Decision::Reach(_)) {
+            self.restless += 1;
+            if self.restless > RESTLESS {
+                return Err(RolloutError::Endless {
+                    target: self.rollout.target.clone(),
+                    strategy: strategy.name().to_owned(),
+                });
+            }
+        }
         match (decision, phase) {
             (Decision::Wait(wait), _) => return Ok(Some(wait)),
             (Decision::Apply(step), _) => {
@@ -183,7 +203,10 @@ impl Driver<'_> {
             (Decision::Finish, Phase::RollingBack(reason)) => {
                 self.finish(Outcome::RolledBack { reason }).await?;
             }
-            (Decision::Finish, _) => self.finish(Outcome::Promoted).await?,
+            (Decision::Finish, _) => match self.last_word() {
+                Some(abort) => self.obey(abort).await?,
+                None => self.finish(Outcome::Promoted).await?,
+            },
             // A watch that lags shows neither progress nor recovery: only what was read just now
             // is enough to turn back on, or to give up on.
             (Decision::RollBack(_), _) if self.seen == Seen::Earlier => self.look().await?,
@@ -217,18 +240,22 @@ impl Driver<'_> {
     }
 
     async fn finish(&mut self, outcome: Outcome) -> Result<(), RolloutError> {
+        self.commands.close();
         self.record(Event::Finished(outcome.clone())).await?;
         self.announce(ProgressKind::Finished { outcome }).await;
         Ok(())
     }
 
+    /// Takes no more commands; returns an abort that was taken in the last moment.
+    fn last_word(&mut self) -> Option<Command> {
+        self.commands.close();
+        std::iter::from_fn(|| self.commands.try_recv().ok())
+            .find(|command| matches!(command, Command::Abort { .. }))
+    }
+
     /// The one place where a rollout waits: for the cluster, a gate, an operator, or a time.
-    async fn wait(
-        &mut self,
-        wait: Wait,
-        snapshots: &mut Snapshots,
-        commands: &mut mpsc::Receiver<Command>,
-    ) -> Result<(), RolloutError> {
+    async fn wait(&mut self, wait: Wait, snapshots: &mut Snapshots) -> Result<(), RolloutError> {
+        self.restless = 0;
         let now = self.rollout.clock.now();
         let entered = self.phases.current() != wait.phase;
         if entered {
@@ -250,7 +277,7 @@ impl Driver<'_> {
         };
         tokio::select! {
             biased;
-            Some(command) = commands.recv() => self.obey(command).await?,
+            Some(command) = self.commands.recv() => self.obey(command).await?,
             (gate, verdict) = self.gates.next() => {
                 self.tell(ProgressKind::Judged { gate, verdict });
             }

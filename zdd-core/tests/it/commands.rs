@@ -36,9 +36,7 @@ async fn pause_holds_until_resume() {
     let (report, written_while_paused) =
         cluster.beside(async { tokio::join!(rollout.run(), operator) }).await;
     assert_eq!(report.unwrap().outcome, Outcome::Promoted);
-    // The pause arrived after the first decision at the earliest, so the template may be set, but
-    // nothing after it.
-    assert!(written_while_paused.len() <= 1, "{written_while_paused:?}");
+    assert!(written_while_paused.is_empty(), "{written_while_paused:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,6 +73,33 @@ async fn abort_restores_template_and_settings() {
     let after = cluster.workload();
     assert_eq!((after.template, after.settings), (before.template, before.settings));
     assert!(cluster.seen().pods.iter().all(|pod| pod.name.starts_with("web:1")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_before_the_start_is_done_before_the_first_write() {
+    let cluster = Ideal::with_pods(2);
+    let rollout = cluster.rollout("web:2");
+    rollout.handle().abort("wrong version").unwrap();
+    let report = cluster.beside(rollout.run()).await.unwrap();
+    let reason = Reason::Aborted { message: "wrong version".into() };
+    assert_eq!(report.outcome, Outcome::RolledBack { reason });
+    assert_eq!(cluster.writes(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_is_obeyed_or_refused_up_to_the_very_end() {
+    for millis in 0..80 {
+        let cluster = Ideal::with_pods(2);
+        let rollout = cluster.rollout("web:2");
+        let handle = rollout.handle();
+        let operator = async {
+            tokio::time::sleep(Duration::from_millis(millis * 100)).await;
+            handle.abort("late")
+        };
+        let (report, taken) = cluster.beside(async { tokio::join!(rollout.run(), operator) }).await;
+        let back = matches!(report.unwrap().outcome, Outcome::RolledBack { .. });
+        assert_eq!(back, taken.is_ok(), "after {millis}00 ms");
+    }
 }
 
 #[tokio::test(start_paused = true)]

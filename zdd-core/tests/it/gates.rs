@@ -150,3 +150,12 @@ async fn a_gate_that_never_answers_cannot_tell() {
     };
     assert!(evidence.contains("no verdict within 5s"), "{evidence}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn two_gates_of_one_name_are_refused() {
+    let cluster = Ideal::with_pods(1);
+    let rollout = cluster.rollout("web:2").gate(scripted(&[fail()])).gate(scripted(&[pass()]));
+    let error = cluster.beside(rollout.run()).await.unwrap_err().to_string();
+    assert!(error.contains("two gates are named scripted"), "{error}");
+    assert!(cluster.writes().is_empty());
+}

@@ -34,6 +34,8 @@ pub(crate) enum Fault {
     /// Not done, and meanwhile someone has edited the target and a pod is not ready any more.
     Disturbed,
     Refuse,
+    /// Accepted, and taken back at once by something else in the cluster.
+    TakenBack,
     UnknownAfterEffect,
     UnknownBeforeEffect,
     Unavailable,
@@ -45,6 +47,7 @@ struct World {
     faults: VecDeque<Fault>,
     writes: Vec<String>,
     broken: Option<Template>,
+    before_fence: Option<fn(&mut Snapshot)>,
 }
 
 /// Clones share their state.
@@ -74,6 +77,7 @@ impl Ideal {
                 faults: VecDeque::new(),
                 writes: Vec::new(),
                 broken: None,
+                before_fence: None,
             })),
             changed: watch::channel(0).0,
             journal: InMemoryJournal::default(),
@@ -110,6 +114,11 @@ impl Ideal {
     /// New pods of that template crash.
     pub(crate) fn break_image(&self, image: &str) {
         self.world.lock().unwrap().broken = Some(template(image));
+    }
+
+    /// What an older driver writes just before the next fence.
+    pub(crate) fn before_fence(&self, write: fn(&mut Snapshot)) {
+        self.world.lock().unwrap().before_fence = Some(write);
     }
 
     pub(crate) fn change(&self, edit: impl FnOnce(&mut Snapshot)) {
@@ -284,6 +293,10 @@ impl Cluster for Ideal {
                 });
                 return Err(ClusterError::Unavailable { action, object, source: cause() });
             }
+            Some(Fault::TakenBack) => {
+                self.world.lock().unwrap().writes.push(action);
+                return Ok(());
+            }
             Some(Fault::UnknownAfterEffect) | None => {}
         }
         let generation = |snapshot: &Snapshot| snapshot.workload.as_ref().map(|w| w.generation);
@@ -300,7 +313,11 @@ impl Cluster for Ideal {
 
     async fn fence(&self, mark: &Mark<'_>) -> Result<(), ClusterError> {
         let mut newer = None;
+        let older = self.world.lock().unwrap().before_fence.take();
         self.change(|snapshot| {
+            if let Some(write) = older {
+                write(snapshot);
+            }
             if let Some(workload) = &mut snapshot.workload {
                 newer = workload.epoch.filter(|epoch| *epoch > mark.epoch);
                 workload.epoch = workload.epoch.max(Some(mark.epoch));

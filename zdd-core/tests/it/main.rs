@@ -6,6 +6,7 @@ mod commands;
 mod crash;
 mod gates;
 mod ideal;
+mod invariants;
 mod plan;
 mod report;
 mod rollback;

@@ -145,3 +145,44 @@ async fn a_step_that_is_not_safe_any_more_is_withdrawn_and_decided_anew() {
     assert_eq!(cluster.writes(), ["set-template", "restore-settings"]);
     assert!(story.contains("restore-settings: not any more (rule 1"), "{story}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_is_taken_back_again_and_again_is_given_up() {
+    let cluster = Ideal::with_pods(2);
+    for _ in 0..100 {
+        cluster.fail_next(Fault::TakenBack);
+    }
+    let run = tokio::time::timeout(
+        std::time::Duration::from_secs(3_600),
+        cluster.beside(cluster.rollout("web:2").run()),
+    );
+    let report = run.await.expect("every wait is bounded").unwrap();
+    let Outcome::RolledBack { reason: Reason::StepRefused { message, .. } } = report.outcome else {
+        panic!("{}", report.outcome)
+    };
+    assert!(message.contains("something else takes it back"), "{message}");
+    assert_eq!(cluster.workload().template, template("web:1"));
+}
+
+/// Marks the same milestone for ever.
+struct Restless;
+
+impl DeploymentStrategy for Restless {
+    fn name(&self) -> &'static str {
+        "restless"
+    }
+
+    fn next(&self, _: &Observation<'_>) -> Decision {
+        Decision::Reach(zdd_core::Milestone::new("here"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strategy_that_never_waits_is_stopped() {
+    let cluster = Ideal::with_pods(2);
+    let error = cluster.beside(cluster.rollout_by("web:2", Restless).run()).await.unwrap_err();
+    assert!(matches!(error, RolloutError::Endless { .. }), "{error:?}");
+    assert!(!error.is_retryable());
+    let log = zdd_core::Journal::load(&cluster.journal, &crate::ideal::target()).await.unwrap();
+    assert!(log.entries.len() < 200, "the journal has {} entries", log.entries.len());
+}

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use zdd_core::{LeaseError, Outcome, RolloutError, Superseder, Uid};
+use zdd_core::{
+    Clock, Decision, DeploymentStrategy, LeaseError, Observation, Outcome, RolloutError,
+    Superseder, Uid,
+};
 
-use crate::ideal::{Ideal, template};
+use crate::ideal::{Ideal, Simple, template};
 
 async fn interrupted(cluster: &Ideal, by: impl FnOnce()) -> Outcome {
     let rollout = cluster.rollout("web:2");
@@ -91,4 +94,63 @@ async fn a_newer_rollout_goes_back_to_what_was_proven_not_to_the_half_way_point(
     let report = cluster.beside(cluster.rollout("web:3").run()).await.unwrap();
     assert!(matches!(report.outcome, Outcome::RolledBack { .. }), "{:?}", report.outcome);
     assert_eq!(cluster.workload().template, template("web:1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_older_driver_writes_until_the_fence_is_seen() {
+    let cluster = Ideal::with_pods(4);
+    // The first driver has written its intent, and sleeps.
+    cluster.fail_next(crate::ideal::Fault::UnknownBeforeEffect);
+    let asleep = tokio::time::timeout(Duration::from_millis(50), cluster.rollout("web:2").run());
+    assert!(cluster.beside(asleep).await.is_err());
+    assert_eq!(cluster.writes(), [""; 0]);
+    // It wakes up and writes between the second driver's checks and its fence.
+    cluster.before_fence(|snapshot| {
+        let workload = snapshot.workload.as_mut().unwrap();
+        workload.template = template("web:2");
+        workload.generation += 1;
+    });
+    let report = cluster.beside(cluster.rollout("web:3").run()).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Promoted);
+    assert_eq!(cluster.workload().template, template("web:3"));
+}
+
+/// The simple strategy under another name, with milestones that mean something else.
+struct Other;
+
+impl DeploymentStrategy for Other {
+    fn name(&self) -> &'static str {
+        "other"
+    }
+
+    fn next(&self, seen: &Observation<'_>) -> Decision {
+        Simple { bake: Duration::from_secs(300) }.next(seen)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_strategy_does_not_go_on_with_milestones_that_are_not_its_own() {
+    let cluster = Ideal::with_pods(2);
+    let half = tokio::time::timeout(Duration::from_millis(4_500), cluster.rollout("web:2").run());
+    assert!(cluster.beside(half).await.is_err());
+    let started = tokio::time::Instant::now();
+    let report = cluster.beside(cluster.rollout_by("web:2", Other).run()).await.unwrap();
+    assert_eq!((report.outcome, &*report.strategy), (Outcome::Promoted, "other"));
+    assert!(started.elapsed() >= Duration::from_secs(300), "it bakes anew");
+    // What comes back is from before both.
+    let log = zdd_core::Journal::load(&cluster.journal, &crate::ideal::target()).await.unwrap();
+    let zdd_core::Event::Started(start) = &log.entries[0].event else { panic!() };
+    assert_eq!((&*start.strategy, &start.baseline.template), ("other", &template("web:1")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_behind_does_not_bake_for_days() {
+    let cluster = Ideal::with_pods(2);
+    let half = tokio::time::timeout(Duration::from_millis(4_500), cluster.rollout("web:2").run());
+    assert!(cluster.beside(half).await.is_err());
+    let behind = Clock::starting_at("2025-12-25T00:00:00Z".parse().unwrap());
+    let started = tokio::time::Instant::now();
+    let report = cluster.beside(cluster.rollout("web:2").clock(behind).run()).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Promoted);
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
 }

@@ -25,6 +25,9 @@ impl Driver<'_> {
             if now >= look_at {
                 self.look().await?;
                 self.sent = Sent::No;
+                if !step.holds(&self.snapshot) {
+                    return self.unseen(&step).await;
+                }
                 return Ok(None);
             }
             let mut wait = Wait::new("apply", format!("waiting to see it: {step}")).until(look_at);
@@ -69,6 +72,19 @@ impl Driver<'_> {
             why: violation.to_string(),
         });
         self.record(Event::Withdrawn).await?;
+        Ok(None)
+    }
+
+    /// A step was accepted and is not there: it is made again, but not for ever.
+    async fn unseen(&mut self, step: &Step) -> Result<Option<Wait>, RolloutError> {
+        if self.rollout.retry.pause(self.tries).is_some() {
+            self.tries += 1;
+            return Ok(None);
+        }
+        let problem = "it was accepted again and again and is not there: something else takes it \
+                       back, a policy or a tool that keeps the object as it wants it";
+        let error = ClusterError::refused(&self.rollout.target, problem);
+        self.refused(step, &error).await?;
         Ok(None)
     }
 
