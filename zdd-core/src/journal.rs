@@ -94,6 +94,9 @@ pub struct Start {
     /// Whether an unfinished rollout that this one supersedes left the workload paused.
     #[serde(default)]
     pub inherited_pause: bool,
+    /// The knobs that such a rollout had set and not given back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inherited_settings: Option<Settings>,
 }
 
 /// What rollback restores.

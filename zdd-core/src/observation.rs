@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::clock::elapsed;
 use crate::gate::{GateRecords, Judgement, judge};
 use crate::journal::Baseline;
-use crate::snapshot::{Completion, Pod, Snapshot, Trouble, Workload};
+use crate::snapshot::{Completion, Pod, Settings, Snapshot, Trouble, Workload};
 use crate::state::{Intervention, State};
 use crate::strategy::Milestone;
 use crate::target::WorkloadKind;
@@ -132,6 +132,14 @@ impl<'a> Observation<'a> {
             }
             Some(Completion::Complete) => "waiting for the endpoints to follow".to_owned(),
         }
+    }
+
+    /// Names the knobs to give back at the end, with their owner's values: those that this rollout
+    /// has set, and that nobody has turned since.
+    #[must_use]
+    pub fn settings_to_restore(&self) -> Settings {
+        let present = self.workload().map(|workload| &workload.settings);
+        present.map_or_else(Settings::default, |present| self.state.settings_to_restore(present))
     }
 
     /// Returns how long there was no progress.

@@ -212,7 +212,7 @@ impl Rollout {
     pub async fn plan(&self) -> Result<Plan, RolloutError> {
         self.supported()?;
         let prepared = self.prepare().await?;
-        let inherited_pause = self.inherits_pause(self.workload(&prepared)?).await?;
+        let inherited_pause = self.inherits_pause(&prepared).await?;
         Plan::simulate(self, prepared, inherited_pause)
     }
 

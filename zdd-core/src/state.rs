@@ -12,6 +12,7 @@ use crate::handle::Command;
 use crate::journal::{Entry, Event, Start};
 use crate::lease::Epoch;
 use crate::outcome::{Outcome, Reason};
+use crate::snapshot::Settings;
 use crate::step::Step;
 use crate::strategy::Milestone;
 use crate::template::Template;
@@ -55,6 +56,9 @@ pub struct State {
     pub pending: Option<Step>,
     /// The template that a verified step set last; `None` while the baseline's is still there.
     pub template: Option<Template>,
+    /// The knobs as steps of this rollout have set them, made or meant: whatever else is found on
+    /// the workload is someone else's.
+    pub set: Vec<Settings>,
     /// Whether the workload is paused by a step of this rollout.
     pub paused: bool,
     /// The milestones reached on the present way, and when.
@@ -104,6 +108,7 @@ impl State {
             phase: Phase::Progressing,
             pending: None,
             template: None,
+            set: start.inherited_settings.clone().into_iter().collect(),
             paused: start.inherited_pause,
             milestones: BTreeMap::new(),
             intervention: Intervention::None,
@@ -128,7 +133,7 @@ impl State {
             (Event::Started(_), _) => return illegal("after the start"),
             (Event::Adopted, _) => {}
             (Event::Commanded(command), _) => self.obey(command, entry.at),
-            (Event::Intended(step), None) => self.pending = Some(step.clone()),
+            (Event::Intended(step), None) => self.intend(step),
             (Event::Intended(_), Some(_)) => return illegal("while a step is pending"),
             (Event::Verified, Some(_)) => self.verify(),
             (Event::Withdrawn, Some(_)) => self.withdraw(),
@@ -158,6 +163,29 @@ impl State {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         matches!(self.phase, Phase::Finished(_))
+    }
+
+    /// Names the knobs to give back, with their owner's values: those that this rollout has set,
+    /// and that nobody has turned since.
+    #[must_use]
+    pub fn settings_to_restore(&self, present: &Settings) -> Settings {
+        self.start.baseline.settings.where_still(&self.set, present)
+    }
+
+    fn intend(&mut self, step: &Step) {
+        let set = match step {
+            Step::SetTemplate { settings, .. } => Some(settings.clone()),
+            Step::SetPartition { partition } => {
+                Some(Settings { partition: Some(*partition), ..Settings::default() })
+            }
+            Step::DeletePod { .. } | Step::Pause | Step::RestoreSettings { .. } | Step::Resume => {
+                None
+            }
+        };
+        if let Some(set) = set.filter(|set| !self.set.contains(set)) {
+            self.set.push(set);
+        }
+        self.pending = Some(step.clone());
     }
 
     fn verify(&mut self) {

@@ -132,6 +132,32 @@ impl Settings {
             && same(self.partition.as_ref(), wanted.partition.as_ref())
     }
 
+    /// Keeps, knob by knob, the values where what is `present` is what one of `set` has set: knobs
+    /// that someone else has turned since are left out.
+    pub(crate) fn where_still(&self, set: &[Self], present: &Self) -> Self {
+        fn still<T: PartialEq + Copy>(
+            value: Option<T>,
+            set: &[Settings],
+            present: Option<T>,
+            knob: impl Fn(&Settings) -> Option<T>,
+        ) -> Option<T> {
+            value.filter(|_| present.is_some() && set.iter().any(|one| knob(one) == present))
+        }
+        Self {
+            max_surge: still(self.max_surge, set, present.max_surge, |one| one.max_surge),
+            max_unavailable: still(self.max_unavailable, set, present.max_unavailable, |one| {
+                one.max_unavailable
+            }),
+            min_ready_seconds: still(
+                self.min_ready_seconds,
+                set,
+                present.min_ready_seconds,
+                |one| one.min_ready_seconds,
+            ),
+            partition: still(self.partition, set, present.partition, |one| one.partition),
+        }
+    }
+
     /// Returns these values where they are set, and `base` for the rest.
     #[must_use]
     pub fn or(&self, base: &Self) -> Self {

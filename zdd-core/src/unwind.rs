@@ -24,7 +24,7 @@ pub fn restore(seen: &Observation<'_>, settings: &Settings) -> Decision {
     };
     let baseline = seen.baseline();
     if workload.template != baseline.template {
-        let settings = settings.clone();
+        let settings = one_at_a_time(seen, settings.clone());
         return Decision::Apply(Step::SetTemplate {
             template: baseline.template.clone(),
             settings,
@@ -46,20 +46,21 @@ pub fn restore(seen: &Observation<'_>, settings: &Settings) -> Decision {
         let last = crate::clock::later(seen.now(), PATIENCE.saturating_sub(seen.stalled_for()));
         return Decision::Wait(Wait::new("rollback", seen.missing()).until(last));
     }
-    let restore =
-        Step::RestoreSettings { settings: settings_to_restore(settings, &baseline.settings) };
+    let restore = Step::RestoreSettings { settings: seen.settings_to_restore() };
     if restore.holds(seen.snapshot()) { Decision::Finish } else { Decision::Apply(restore) }
 }
 
-/// Returns the baseline's values of exactly the knobs that were set.
+/// Adds to the knobs of a step what keeps a StatefulSet whose owner allows it to lack several pods
+/// from lacking more than one. Other kinds have no need of it.
 #[must_use]
-pub fn settings_to_restore(set: &Settings, baseline: &Settings) -> Settings {
-    Settings {
-        max_surge: set.max_surge.and(baseline.max_surge),
-        max_unavailable: set.max_unavailable.and(baseline.max_unavailable),
-        min_ready_seconds: set.min_ready_seconds.and(baseline.min_ready_seconds),
-        partition: set.partition.and(baseline.partition),
+pub fn one_at_a_time(seen: &Observation<'_>, mut settings: Settings) -> Settings {
+    let Some(workload) = seen.workload() else { return settings };
+    let allowed = settings.max_unavailable.or(workload.settings.max_unavailable);
+    let several = allowed.is_some_and(|allowed| allowed.round_down(workload.replicas) > 1);
+    if seen.kind() == WorkloadKind::StatefulSet && several {
+        settings.max_unavailable = Some(1.into());
     }
+    settings
 }
 
 /// Finds a pod that keeps a StatefulSet from going back: its controller waits for a broken pod to

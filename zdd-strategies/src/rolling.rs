@@ -111,9 +111,7 @@ impl Rolling {
             let end = later(converged, self.config.soak);
             return watched(seen, "soak", end).unwrap_or(Decision::Reach(SOAKED));
         }
-        let set = self.settings(seen.kind());
-        let settings = unwind::settings_to_restore(&set, &seen.baseline().settings);
-        let restore = Step::RestoreSettings { settings };
+        let restore = Step::RestoreSettings { settings: seen.settings_to_restore() };
         if restore.holds(seen.snapshot()) { Decision::Finish } else { Decision::Apply(restore) }
     }
 }
@@ -160,7 +158,7 @@ impl DeploymentStrategy for Rolling {
         if workload.template != *seen.template() {
             return Decision::Apply(Step::SetTemplate {
                 template: seen.template().clone(),
-                settings: self.first_settings(seen),
+                settings: unwind::one_at_a_time(seen, self.first_settings(seen)),
             });
         }
         let until = match self.config.fail_fast.judge(seen) {

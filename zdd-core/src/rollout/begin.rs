@@ -8,8 +8,9 @@ use crate::lease::Epoch;
 use crate::outcome::Outcome;
 use crate::rollout::Rollout;
 use crate::rollout::ledger::{self, Ledger};
-use crate::snapshot::{Snapshot, Workload};
+use crate::snapshot::{Settings, Snapshot, Workload};
 use crate::state::{Phase, State};
+use crate::step::Step;
 
 /// What the journal had to say at the start of a run.
 pub(super) enum Beginning {
@@ -27,18 +28,36 @@ pub(super) struct Begun {
     pub(super) news: ProgressKind,
 }
 
-/// What an unfinished rollout leaves to the one that supersedes it.
+/// What a rollout leaves to the one that comes after it.
 struct Legacy {
     baseline: Baseline,
     paused: bool,
+    /// The knobs that it had set and that are still as it set them.
+    settings: Settings,
+    /// Whether its driver may still be at work.
+    unfinished: bool,
 }
 
 impl Legacy {
-    /// Nothing is left to a workload that was made anew.
-    fn of(old: State, workload: &Workload) -> Option<Self> {
-        (old.start.uid == workload.uid).then(|| Self {
-            paused: old.paused || old.pending == Some(crate::Step::Pause),
-            baseline: old.start.baseline,
+    /// Nothing is left to a workload that was made anew, and nothing by a rollout that came to a
+    /// good end. One that got stuck leaves its baseline, unless what it left has become well since.
+    fn of(old: &State, snapshot: &Snapshot) -> Option<Self> {
+        let workload = snapshot.workload.as_ref().filter(|one| one.uid == old.start.uid)?;
+        let (unfinished, proven) = match &old.phase {
+            Phase::Progressing | Phase::RollingBack(_) => (true, false),
+            Phase::Finished(Outcome::Stuck { .. }) => (false, snapshot.is_complete()),
+            Phase::Finished(_) => return None,
+        };
+        let (present, before) = (&workload.template, &old.start.baseline.template);
+        // A template that the old rollout does not know is someone's wish, and wins.
+        let known = [Some(before), Some(&old.start.template), old.start.found.as_ref()];
+        let template = if known.contains(&Some(present)) && !proven { before } else { present };
+        let restored = old.settings_to_restore(&workload.settings);
+        Some(Self {
+            baseline: Baseline::new(template.clone(), restored.or(&workload.settings)),
+            paused: old.paused || old.pending == Some(Step::Pause),
+            settings: workload.settings.where_still(&old.set, &workload.settings),
+            unfinished,
         })
     }
 }
@@ -60,18 +79,19 @@ impl Rollout {
         {
             return Ok(Beginning::Ended(Box::new(state.clone()), outcome.clone()));
         }
-        let unfinished = state.filter(|state| !state.is_finished());
-        let begun = match unfinished {
+        let begun = match state {
             Some(state) if self.goes_on_with(&state) => self.adopt(epoch, log, state).await,
-            unfinished => self.start(epoch, log, unfinished).await,
+            old => self.start(epoch, log, old).await,
         };
         Ok(Beginning::Begun(Box::new(begun?)))
     }
 
     /// Milestones are those of one strategy, so another one begins anew.
-    fn goes_on_with(&self, unfinished: &State) -> bool {
-        let start = &unfinished.start;
-        start.change == self.change && start.strategy == self.strategy.name()
+    fn goes_on_with(&self, state: &State) -> bool {
+        let start = &state.start;
+        !state.is_finished()
+            && start.change == self.change
+            && start.strategy == self.strategy.name()
     }
 
     /// Tells whether a workload that is paused was paused by the rollout that this one supersedes,
@@ -79,12 +99,13 @@ impl Rollout {
     ///
     /// # Errors
     /// As [`start`](Self::start) has it, someone else's pause is a refusal.
-    pub(super) async fn inherits_pause(&self, workload: &Workload) -> Result<bool, RolloutError> {
+    pub(super) async fn inherits_pause(&self, prepared: &Prepared) -> Result<bool, RolloutError> {
+        let workload = self.workload(prepared)?;
         if !workload.paused {
             return Ok(false);
         }
-        let unfinished = self.load().await?.1.filter(|state| !state.is_finished());
-        let legacy = unfinished.and_then(|old| Legacy::of(old, workload));
+        let old = self.load().await?.1;
+        let legacy = old.and_then(|old| Legacy::of(&old, &prepared.snapshot));
         let inherited = legacy.is_some_and(|legacy| legacy.paused);
         self.refuse_paused(workload, inherited)?;
         Ok(inherited)
@@ -124,24 +145,25 @@ impl Rollout {
         &self,
         epoch: Epoch,
         log: Log,
-        unfinished: Option<State>,
+        old: Option<State>,
     ) -> Result<Begun, RolloutError> {
         let mut prepared = self.prepare().await?;
-        let mut workload = self.workload(&prepared)?;
-        let inherits = |workload: &Workload| {
-            let legacy = unfinished.clone().and_then(|old| Legacy::of(old, workload));
-            self.refuse_paused(workload, legacy.as_ref().is_some_and(|legacy| legacy.paused))?;
+        let inherits = |prepared: &Prepared| {
+            let legacy = old.as_ref().and_then(|old| Legacy::of(old, &prepared.snapshot));
+            let paused = legacy.as_ref().is_some_and(|legacy| legacy.paused);
+            self.refuse_paused(self.workload(prepared)?, paused)?;
             Ok(legacy)
         };
-        let mut legacy = inherits(workload)?;
-        if legacy.is_some() {
+        let mut legacy = inherits(&prepared)?;
+        if legacy.as_ref().is_some_and(|legacy| legacy.unfinished) {
             self.fence(&Mark::new(&self.target, &self.id, epoch)).await?;
             // What was prepared on may be from before a last write of the older driver.
             prepared = self.prepare().await?;
-            workload = self.workload(&prepared)?;
-            legacy = inherits(workload)?;
+            legacy = inherits(&prepared)?;
         }
+        let workload = self.workload(&prepared)?;
         let inherited_pause = legacy.as_ref().is_some_and(|legacy| legacy.paused);
+        let inherited_settings = legacy.as_ref().map(|legacy| legacy.settings.clone());
         let baseline = legacy.map_or_else(
             || Baseline::new(workload.template.clone(), workload.settings.clone()),
             |legacy| legacy.baseline,
@@ -156,6 +178,7 @@ impl Rollout {
             found: (workload.template != baseline.template).then(|| workload.template.clone()),
             baseline,
             inherited_pause: inherited_pause && workload.paused,
+            inherited_settings: inherited_settings.filter(|set| *set != Settings::default()),
         };
         let entry = Entry::new(self.clock.now(), epoch, Event::Started(Box::new(start)));
         let mut log = Log::new(vec![entry], log.version);

@@ -211,11 +211,11 @@ impl Driver<'_> {
             // is enough to turn back on, or to give up on.
             (Decision::RollBack(_), _) if self.seen == Seen::Earlier => self.look().await?,
             (Decision::RollBack(last), Phase::RollingBack(reason)) => {
-                let remaining = vec![format!(
+                let remaining = format!(
                     "the way back made no progress ({last}): bring {} to a healthy state",
                     self.rollout.target
-                )];
-                self.finish(Outcome::Stuck { reason, remaining }).await?;
+                );
+                self.stuck(reason, remaining).await?;
             }
             (Decision::RollBack(reason), _) => self.turn_back(reason).await?,
         }
@@ -225,18 +225,26 @@ impl Driver<'_> {
     async fn turn_back(&mut self, reason: Reason) -> Result<(), RolloutError> {
         let start = &self.ledger.state().start;
         if start.template == start.baseline.template && !matches!(reason, Reason::Aborted { .. }) {
-            let remaining = vec![format!(
+            let remaining = format!(
                 "{} already had this template before the rollout, so there is nothing to go back to: \
                  bring it to a healthy state",
                 self.rollout.target
-            )];
-            return self.finish(Outcome::Stuck { reason, remaining }).await;
+            );
+            return self.stuck(reason, remaining).await;
         }
         self.record(Event::RollbackStarted(reason.clone())).await?;
         self.tracker.restart(self.rollout.clock.now());
         self.gates.set(Gating::Closed, self.rollout.clock.now());
         self.announce(ProgressKind::RollbackStarted { reason }).await;
         Ok(())
+    }
+
+    /// Ends where the rollout can neither go on nor back, with all that is left to do.
+    async fn stuck(&mut self, reason: Reason, first: String) -> Result<(), RolloutError> {
+        let target = &self.rollout.target;
+        let ours = self.left_overs().map(|step| format!("{step} on {target}"));
+        let remaining = std::iter::once(first).chain(ours).collect();
+        self.finish(Outcome::Stuck { reason, remaining }).await
     }
 
     async fn finish(&mut self, outcome: Outcome) -> Result<(), RolloutError> {

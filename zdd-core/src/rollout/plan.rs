@@ -93,6 +93,7 @@ impl Plan {
             baseline: Baseline::new(workload.template.clone(), workload.settings.clone()),
             found: None,
             inherited_pause,
+            inherited_settings: None,
         };
         let mut model = Model::new(start, prepared.snapshot, rollout)?;
         let items = model.run(rollout)?;

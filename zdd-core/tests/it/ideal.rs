@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use zdd_core::{
     Amount, Backend, Change, Clock, Cluster, ClusterError, Completion, Counts, Decision,
     DeploymentStrategy, Epoch, InMemoryJournal, InMemoryLease, Mark, Milestone, Observation, Pod,
-    Prepared, Request, RevisionHash, Rollout, RolloutId, Service, Settings, Snapshot, Step, Target,
-    Template, Trouble, TroubleKind, Uid, Version, Wait, Workload, later,
+    Prepared, Request, RevisionHash, Rollout, RolloutId, Service, Snapshot, Step, Target, Template,
+    Trouble, TroubleKind, Uid, Version, Wait, Workload, later,
 };
 
 pub(crate) fn target() -> Target {
@@ -376,9 +376,7 @@ impl DeploymentStrategy for Simple {
                 }
             }
         }
-        let set: Settings = self.settings(seen.kind());
-        let settings = zdd_core::unwind::settings_to_restore(&set, &seen.baseline().settings);
-        let restore = Step::RestoreSettings { settings };
+        let restore = Step::RestoreSettings { settings: seen.settings_to_restore() };
         if restore.holds(seen.snapshot()) { Decision::Finish } else { Decision::Apply(restore) }
     }
 }

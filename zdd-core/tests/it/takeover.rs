@@ -154,3 +154,87 @@ async fn a_clock_that_is_behind_does_not_bake_for_days() {
     assert_eq!(report.outcome, Outcome::Promoted);
     assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_knob_that_someone_else_turns_midway_stays() {
+    for broken in [false, true] {
+        let cluster = Ideal::with_pods(4);
+        let before = cluster.workload().settings;
+        if broken {
+            cluster.break_image("web:2");
+        }
+        let outcome = interrupted(&cluster, || {
+            cluster.change(|snapshot| {
+                let workload = snapshot.workload.as_mut().unwrap();
+                workload.settings.min_ready_seconds = Some(7);
+                workload.settings.max_surge = Some("50%".parse().unwrap());
+                workload.generation += 1;
+            });
+        });
+        assert!(!matches!(outcome.await, Outcome::Superseded { .. }));
+        let after = cluster.workload().settings;
+        assert_eq!(after.max_unavailable, before.max_unavailable, "ours is given back");
+        assert_eq!(after.min_ready_seconds, Some(7));
+        if !broken {
+            assert_eq!(after.max_surge, Some("50%".parse().unwrap()), "theirs is left");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_foreign_edit_of_template_and_knobs_keeps_both() {
+    let cluster = Ideal::with_pods(4);
+    let before = cluster.workload().settings;
+    let outcome = interrupted(&cluster, || {
+        cluster.change(|snapshot| {
+            let workload = snapshot.workload.as_mut().unwrap();
+            workload.template = template("web:3");
+            workload.settings.max_surge = Some("50%".parse().unwrap());
+            workload.generation += 1;
+        });
+    });
+    assert_eq!(outcome.await, Outcome::Superseded { by: Superseder::Edit });
+    let after = cluster.workload().settings;
+    assert_eq!(after.max_surge, Some("50%".parse().unwrap()));
+    assert_eq!(after.max_unavailable, before.max_unavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_stuck_rollout_the_next_one_goes_back_to_what_was_proven() {
+    let cluster = Ideal::with_pods(3);
+    let before = cluster.workload();
+    cluster.break_image("web:2");
+    let rollout = cluster.rollout("web:2");
+    let refuse = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        cluster.fail_next(crate::ideal::Fault::Refuse);
+    };
+    let (report, ()) = cluster.beside(async { tokio::join!(rollout.run(), refuse) }).await;
+    let Outcome::Stuck { remaining, .. } = report.unwrap().outcome else { panic!("not stuck") };
+    let told = "give settings back (maxSurge 1, maxUnavailable 1) on Deployment default/web";
+    assert_eq!(remaining.last().unwrap(), told);
+    assert_eq!(cluster.workload().template, template("web:2"));
+    cluster.break_image("web:3");
+    let report = cluster.beside(cluster.rollout("web:3").run()).await.unwrap();
+    assert!(matches!(report.outcome, Outcome::RolledBack { .. }), "{}", report.outcome);
+    let after = cluster.workload();
+    assert_eq!((after.template, after.settings), (before.template, before.settings));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_template_that_someone_set_between_two_drivers_is_what_the_way_back_leads_to() {
+    let cluster = Ideal::with_pods(4);
+    let before = cluster.workload().settings;
+    let half = tokio::time::timeout(Duration::from_millis(2_500), cluster.rollout("web:2").run());
+    assert!(cluster.beside(half).await.is_err());
+    cluster.change(|snapshot| {
+        let workload = snapshot.workload.as_mut().unwrap();
+        workload.template = template("web:9");
+        workload.generation += 1;
+    });
+    cluster.break_image("web:3");
+    let report = cluster.beside(cluster.rollout("web:3").run()).await.unwrap();
+    assert!(matches!(report.outcome, Outcome::RolledBack { .. }), "{}", report.outcome);
+    assert_eq!(cluster.workload().template, template("web:9"));
+    assert_eq!(cluster.workload().settings, before);
+}

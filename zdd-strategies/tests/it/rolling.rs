@@ -384,6 +384,25 @@ fn the_way_back_leaves_pods_below_the_owners_partition_alone() {
 }
 
 #[test]
+fn a_stateful_set_that_may_lack_several_pods_lacks_one_meanwhile() {
+    let strategy = Rolling::default();
+    let mut scene = Scene::new(WorkloadKind::StatefulSet, 6);
+    scene.workload().settings.max_unavailable = Some(3.into());
+    scene.state.start.baseline.settings.max_unavailable = Some(3.into());
+    let mut scene = scene.set_by(&strategy);
+    assert_eq!(scene.workload().settings.max_unavailable, Some(1.into()));
+    scene.pods(0, 6);
+    assert_eq!(scene.settle_with(&strategy), Decision::Finish);
+    assert_eq!(scene.workload().settings.max_unavailable, Some(3.into()));
+    // So it is on the way back, whatever someone has set in the meantime.
+    scene.record(Event::RollbackStarted(Reason::Aborted { message: String::new() }));
+    let Decision::Apply(back) = strategy.unwind(&scene.seen()) else { panic!("no way back") };
+    assert_eq!(invariant::check(&back, &scene.seen()), Ok(()));
+    scene.perform(back);
+    assert_eq!(scene.workload().settings.max_unavailable, Some(1.into()));
+}
+
+#[test]
 fn a_stage_that_grew_while_it_was_paused_is_filled() {
     let stage = Stage::new("50%".parse::<Part>().unwrap(), Duration::from_secs(60));
     let strategy = rolling(RollingConfig::default().stage(stage));

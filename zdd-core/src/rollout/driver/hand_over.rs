@@ -3,9 +3,9 @@
 use super::{Driver, superseder};
 use crate::cluster::Mark;
 use crate::error::RolloutError;
+use crate::event::ProgressKind;
 use crate::outcome::{Outcome, Superseder};
 use crate::step::Step;
-use crate::unwind::settings_to_restore;
 
 impl Driver<'_> {
     /// Ends the rollout as superseded, unless a second look shows that it is not.
@@ -35,7 +35,10 @@ impl Driver<'_> {
         if applied.is_err_and(|error| !error.is_retryable()) {
             return Ok(false);
         }
-        let Some(pause) = self.rollout.retry.pause(self.tries) else { return Ok(false) };
+        let Some(pause) = self.rollout.retry.pause(self.tries) else {
+            self.tell(ProgressKind::Warning { message: format!("left undone: {step}") });
+            return Ok(false);
+        };
         self.tries += 1;
         tokio::time::sleep(pause).await;
         self.look().await?;
@@ -44,13 +47,18 @@ impl Driver<'_> {
 
     /// What of ours is still on the target: a pause, or settings.
     fn left_over(&self) -> Option<Step> {
-        let workload = self.snapshot.workload.as_ref()?;
+        self.left_overs().next()
+    }
+
+    /// All of it.
+    pub(super) fn left_overs(&self) -> impl Iterator<Item = Step> + use<> {
         let state = self.ledger.state();
         let ours = state.paused || state.pending == Some(Step::Pause);
-        let resume = (workload.paused && ours).then_some(Step::Resume);
-        let set = self.rollout.strategy.settings(state.start.target.kind);
-        let settings = settings_to_restore(&set, &state.start.baseline.settings);
-        let restore = Step::RestoreSettings { settings };
-        resume.or((!restore.holds(&self.snapshot)).then_some(restore))
+        let workload = self.snapshot.workload.as_ref();
+        let resume = workload.filter(|workload| workload.paused && ours).map(|_| Step::Resume);
+        let restore = workload.map(|workload| Step::RestoreSettings {
+            settings: state.settings_to_restore(&workload.settings),
+        });
+        resume.into_iter().chain(restore.filter(|restore| !restore.holds(&self.snapshot)))
     }
 }

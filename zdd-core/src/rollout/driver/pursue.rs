@@ -7,7 +7,7 @@ use crate::error::{RolloutError, chain};
 use crate::event::ProgressKind;
 use crate::invariant::{self, Violation};
 use crate::journal::Event;
-use crate::outcome::{Outcome, Reason};
+use crate::outcome::Reason;
 use crate::state::Phase;
 use crate::step::Step;
 use crate::strategy::Wait;
@@ -93,8 +93,8 @@ impl Driver<'_> {
         let reason = Reason::StepRefused { step: step.to_string(), message: chain(error) };
         match self.ledger.state().phase.clone() {
             Phase::RollingBack(why) => {
-                let remaining = vec![format!("{step} on {} ({reason})", self.rollout.target)];
-                self.finish(Outcome::Stuck { reason: why, remaining }).await
+                let remaining = format!("{step} on {} ({reason})", self.rollout.target);
+                self.stuck(why, remaining).await
             }
             Phase::Finished(_) | Phase::Progressing => self.turn_back(reason).await,
         }
