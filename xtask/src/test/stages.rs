@@ -93,9 +93,13 @@ fn all() -> Vec<Stage> {
             ..plain(
                 "deny",
                 "licences, sources and bans of dependencies",
-                vec![Call::cargo(
-                    "deny --offline check --hide-inclusion-graph bans licenses sources",
-                )],
+                // What it reads offline must be there, also on a machine that has built nothing yet.
+                vec![
+                    Call::cargo("fetch --locked"),
+                    Call::cargo(
+                        "deny --offline check --hide-inclusion-graph bans licenses sources",
+                    ),
+                ],
             )
         },
         Stage {
