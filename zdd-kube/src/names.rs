@@ -17,6 +17,10 @@ pub(crate) const MANAGER: &str = "zdd";
 const LONGEST: usize = 253;
 /// The letters of names that the API server and the controllers make up.
 const ALPHABET: &str = "bcdfghjklmnpqrstvwxz2456789";
+/// How many of them end a pod's name, and where what stands before them is cut off
+/// (`MaxGeneratedNameLength` in k8s.io/apiserver/pkg/storage/names).
+const MADE_UP: usize = 5;
+const LONGEST_PREFIX: usize = 58;
 
 /// Names the objects that zdd keeps for a target: `zdd-deployment-web`.
 ///
@@ -38,18 +42,33 @@ pub(crate) fn kept_for(target: &Target) -> String {
 /// Tells whether a pod that is gone was one of the target's, by how its controller names pods.
 ///
 /// Endpoints may name a pod after it is gone. The name is then all there is to tell the target's
-/// pods from those of another workload behind the same Service.
+/// pods from those of another workload behind the same Service. Where a long name was cut it may
+/// fit several workloads; then the pod counts as the target's, which waits for it at most.
 pub(crate) fn is_pod_of(target: &Target, pod: &str) -> bool {
-    let Some(rest) = pod.strip_prefix(&target.name).and_then(|rest| rest.strip_prefix('-')) else {
+    if target.kind == WorkloadKind::StatefulSet {
+        let ordinal = pod.strip_prefix(&target.name).and_then(|rest| rest.strip_prefix('-'));
+        return ordinal.is_some_and(|ordinal| {
+            !ordinal.is_empty() && ordinal.chars().all(|c| c.is_ascii_digit())
+        });
+    }
+    let Some((prefix, suffix)) = pod.split_at_checked(pod.len().saturating_sub(MADE_UP)) else {
         return false;
     };
-    let made_up = |part: &str| part.len() == 5 && part.chars().all(|c| ALPHABET.contains(c));
+    let is_made_up = |part: &str| part.chars().all(|c| ALPHABET.contains(c));
+    let whole = format!("{}-", target.name);
+    if suffix.len() < MADE_UP || !is_made_up(suffix) {
+        return false;
+    }
+    let Some(hash) = prefix.strip_prefix(&whole) else {
+        return prefix.len() == LONGEST_PREFIX && whole.starts_with(prefix);
+    };
     match target.kind {
-        WorkloadKind::DaemonSet => made_up(rest),
-        WorkloadKind::Deployment => rest.split_once('-').is_some_and(|(hash, suffix)| {
-            made_up(suffix) && !hash.is_empty() && hash.chars().all(|c| ALPHABET.contains(c))
-        }),
-        WorkloadKind::StatefulSet => !rest.is_empty() && rest.chars().all(|c| c.is_ascii_digit()),
+        WorkloadKind::Deployment => match hash.strip_suffix('-') {
+            Some(hash) => !hash.is_empty() && is_made_up(hash),
+            // The end of the hash is cut off too.
+            None => prefix.len() == LONGEST_PREFIX && is_made_up(hash),
+        },
+        WorkloadKind::DaemonSet | WorkloadKind::StatefulSet => hash.is_empty(),
     }
 }
 
@@ -89,5 +108,23 @@ mod tests {
         let daemon = Target::daemon_set("default", "agent");
         assert!(is_pod_of(&daemon, "agent-x2v7k"));
         assert!(!is_pod_of(&daemon, "agent-5d8f9c7b44-x2v7k"));
+        for odd in ["", "x2v7k", "-x2v7k", "ägent-x2v7k", "agent-x2vé"] {
+            assert!(!is_pod_of(&daemon, odd), "{odd}");
+        }
+    }
+
+    #[test]
+    fn pods_of_long_names_are_known_by_what_is_left_of_them() {
+        for length in 40..=63 {
+            let name = "a".repeat(length);
+            let pod = |before: &str| format!("{}x2v7k", &before[..before.len().min(58)]);
+            let deployment = Target::deployment("default", &name);
+            assert!(is_pod_of(&deployment, &pod(&format!("{name}-5d8f9c7b44-"))), "{length}");
+            let daemon = Target::daemon_set("default", &name);
+            assert!(is_pod_of(&daemon, &pod(&format!("{name}-"))), "{length}");
+            let other = format!("b{}", &name[1..]);
+            assert!(!is_pod_of(&deployment, &pod(&format!("{other}-5d8f9c7b44-"))), "{length}");
+            assert!(!is_pod_of(&daemon, &pod(&format!("{other}-"))), "{length}");
+        }
     }
 }
