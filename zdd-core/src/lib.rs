@@ -29,6 +29,7 @@ mod outcome;
 mod retry;
 mod rollout;
 mod snapshot;
+mod standstill;
 mod state;
 mod step;
 mod strategy;
@@ -58,6 +59,7 @@ pub use snapshot::{
     Completion, Counts, Pod, RevisionHash, Service, Settings, Snapshot, Trouble, TroubleKind, Uid,
     Version, Workload,
 };
+pub use standstill::Standstill;
 pub use state::{IllegalTransition, Intervention, Phase, State};
 pub use step::{Inverse, Step};
 pub use strategy::{Decision, DeploymentStrategy, Gating, Milestone, Wait};

@@ -33,6 +33,9 @@ pub fn restore(seen: &Observation<'_>, settings: &Settings) -> Decision {
     if workload.paused && seen.state().paused {
         return Decision::Apply(Step::Resume);
     }
+    if let Some(still) = seen.standstill() {
+        return Decision::Wait(Wait::new("rollback", still.to_string()));
+    }
     if let Some(broken) = blocking(seen) {
         return Decision::Apply(Step::DeletePod {
             uid: broken.uid.clone(),

@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 use zdd_core::{
     Completion, Decision, DeploymentStrategy, Intervention, Judgement, Milestone, Observation,
-    Part, Reason, Settings, Step, Wait, Workload, WorkloadKind, later, unwind,
+    Part, Reason, Settings, Standstill, Step, Wait, Workload, WorkloadKind, later, unwind,
 };
 
 use crate::fail_fast::Health;
@@ -58,28 +58,6 @@ impl Rolling {
     pub fn new(config: RollingConfig) -> Result<Self, InvalidRolling> {
         config.check()?;
         Ok(Self { config })
-    }
-
-    /// Says by what someone else stops the controller; that is their wish, and no lack of progress.
-    fn stopped(&self, seen: &Observation<'_>, workload: &Workload) -> Option<String> {
-        if workload.paused && !seen.state().paused {
-            return Some(match seen.kind() {
-                WorkloadKind::Deployment => {
-                    "someone paused it; waiting for kubectl rollout resume".to_owned()
-                }
-                WorkloadKind::DaemonSet | WorkloadKind::StatefulSet => {
-                    "someone set updateStrategy.type to OnDelete; waiting for RollingUpdate"
-                        .to_owned()
-                }
-            });
-        }
-        // With a stage the partition is the rollout's own.
-        if self.config.stage.is_some() || seen.reached(&CONVERGED).is_some() {
-            return None;
-        }
-        let own = seen.baseline().settings.partition.unwrap_or(0);
-        let present = workload.settings.partition.filter(|present| *present > own)?;
-        Some(format!("someone set the partition to {present}; waiting until it is {own} again"))
     }
 
     /// Waits until the controller has replaced all pods and the endpoints have followed.
@@ -134,6 +112,12 @@ fn watched(seen: &Observation<'_>, phase: &'static str, end: Timestamp) -> Optio
     Some(Decision::Wait(if seen.now() < end { wait.until(end) } else { wait }))
 }
 
+/// Says what keeps the controller from replacing pods, as long as there are pods to replace.
+fn standstill(seen: &Observation<'_>) -> Option<Standstill> {
+    let done = seen.reached(&CONVERGED).is_some();
+    seen.standstill().filter(|still| !(done && matches!(still, Standstill::Partition { .. })))
+}
+
 /// Stays where the rollout is. Only a Deployment's controller can be stopped.
 fn hold(seen: &Observation<'_>, workload: &Workload) -> Decision {
     let stoppable = seen.kind() == WorkloadKind::Deployment;
@@ -165,8 +149,8 @@ impl DeploymentStrategy for Rolling {
             Health::Failing(reason) => return Decision::RollBack(reason),
             Health::Tolerable { until } => until,
         };
-        if let Some(what) = self.stopped(seen, workload) {
-            return Decision::Wait(Wait::new("paused", what));
+        if let Some(still) = standstill(seen) {
+            return Decision::Wait(Wait::new("paused", still.to_string()));
         }
         if let Some(decision) = self.stage(seen, workload, until) {
             return decision;

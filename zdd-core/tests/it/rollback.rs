@@ -51,6 +51,37 @@ async fn a_refused_way_back_says_what_is_left_to_do() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_foreign_pause_of_the_way_back_is_waited_for() {
+    let cluster = Ideal::with_pods(3);
+    cluster.break_image("web:2");
+    let rollout = cluster.rollout("web:2");
+    let pause = |paused| {
+        cluster.change(|snapshot| {
+            let workload = snapshot.workload.as_mut().unwrap();
+            workload.paused = paused;
+            workload.generation += 1;
+        });
+    };
+    let someone = async {
+        for image in ["web:2", "web:1"] {
+            while cluster.workload().template != template(image) {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        }
+        pause(true);
+        tokio::time::sleep(std::time::Duration::from_secs(3600)).await;
+        let still_paused = cluster.workload().paused;
+        pause(false);
+        still_paused
+    };
+    let (report, still_paused) =
+        cluster.beside(async { tokio::join!(rollout.run(), someone) }).await;
+    let outcome = report.unwrap().outcome;
+    assert!(still_paused, "the pause was undone");
+    assert!(matches!(outcome, Outcome::RolledBack { .. }), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn failing_without_a_change_is_stuck_at_once() {
     let cluster = Ideal::with_pods(1);
     cluster.change(|snapshot| {
