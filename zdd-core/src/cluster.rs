@@ -262,6 +262,19 @@ pub enum ClusterError {
         #[source]
         source: Option<Cause>,
     },
+    /// The cluster does not accept the credentials: nothing was written.
+    ///
+    /// They may be wrong, or run out and about to be renewed; a server that cannot check them for
+    /// the moment says the same.
+    #[error("failed to {action} {object}: the cluster does not accept the credentials; renew them")]
+    Unauthorized {
+        /// The verb.
+        action: String,
+        /// The object.
+        object: String,
+        /// The cluster's answer.
+        source: Cause,
+    },
     /// The cluster did not answer, or answered that it cannot right now: nothing was written.
     #[error("failed to {action} {object}")]
     Unavailable {
@@ -295,7 +308,10 @@ impl ClusterError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Conflict { .. } | Self::Unavailable { .. } | Self::Unknown { .. } => true,
+            Self::Conflict { .. }
+            | Self::Unauthorized { .. }
+            | Self::Unavailable { .. }
+            | Self::Unknown { .. } => true,
             Self::Fenced { .. } | Self::Forbidden { .. } | Self::Refused { .. } => false,
         }
     }

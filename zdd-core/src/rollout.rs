@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, mpsc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -15,9 +16,10 @@ use crate::event::Progress;
 use crate::gate::HealthGate;
 use crate::handle::{Command, Handle};
 use crate::journal::Journal;
-use crate::lease::Lease;
+use crate::lease::{Epoch, Lease, LeaseError, Tenure};
 use crate::outcome::Report;
 use crate::retry::RetryPolicy;
+use crate::rollout::driver::Course;
 use crate::strategy::DeploymentStrategy;
 use crate::target::Target;
 use crate::template::Change;
@@ -36,6 +38,15 @@ pub use plan::{Plan, PlanItem};
 const COMMANDS: usize = 16;
 /// Events that a slow reader may fall behind.
 const EVENTS: usize = 256;
+
+/// How a run has lost its lease so far.
+#[derive(Debug, Default)]
+struct Losses {
+    /// The driver that it was.
+    epoch: Option<Epoch>,
+    /// How often in a row, each time soon after it had been taken.
+    times: usize,
+}
 
 /// Identifies one rollout in journals, annotations and events.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -218,6 +229,9 @@ impl Rollout {
 
     /// Rolls out.
     ///
+    /// A lease that runs out because the cluster does not answer is taken again, and the rollout
+    /// goes on, unless another driver has been at work meanwhile.
+    ///
     /// # Cancel safety
     /// Dropping the future is the same as a crash: nothing is lost, the workload keeps serving, and
     /// another run goes on. The lease then has to run out; cancel with
@@ -226,24 +240,55 @@ impl Rollout {
     /// # Errors
     /// [`RolloutError`] when the engine could not know or act. A rollout that was rolled back is
     /// not an error but an [`Outcome`](crate::Outcome).
-    pub async fn run(self) -> Result<Report, RolloutError> {
+    pub async fn run(mut self) -> Result<Report, RolloutError> {
         self.supported()?;
-        let tenure = tokio::select! {
+        // The sender goes too: a handle is told that the rollout is over when the receiver is gone.
+        let (_, commands) = std::mem::replace(&mut self.commands, mpsc::channel(1));
+        let mut course = Course::new(commands, self.clock.now());
+        let mut lost = Losses::default();
+        loop {
+            let tenure = self.tenure(&lost).await?;
+            let (cancel, since) = (self.cancel.clone(), Instant::now());
+            let ended = tokio::select! {
+                biased;
+                () = cancel.cancelled() => Some(Err(self.cancelled())),
+                () = tenure.lost() => None,
+                report = self.drive(tenure.epoch(), lost.epoch, &mut course) => Some(report),
+            };
+            if let Some(result) = ended {
+                tenure.release().await;
+                return result;
+            }
+            tracing::warn!(target = %self.target, "the lease was lost");
+            let lasted = since.elapsed() > self.retry.longest;
+            let times = if lasted { 0 } else { lost.times + 1 };
+            lost = Losses { epoch: Some(tenure.epoch()), times };
+        }
+    }
+
+    /// Takes the lease, for the first time or again.
+    async fn tenure(&self, lost: &Losses) -> Result<Tenure, RolloutError> {
+        tokio::select! {
             biased;
-            () = self.cancel.cancelled() => return Err(self.cancelled()),
-            tenure = self.backend.lease.acquire(&self.target) => tenure
-                .map_err(|source| RolloutError::lease(&self.target, source))?,
-        };
-        let cancel = self.cancel.clone();
-        let target = self.target.clone();
-        let result = tokio::select! {
-            biased;
-            () = cancel.cancelled() => Err(RolloutError::Cancelled { target }),
-            () = tenure.lost() => Err(RolloutError::Lost { target }),
-            report = self.drive(tenure.epoch()) => report,
-        };
-        tenure.release().await;
-        result
+            () = self.cancel.cancelled() => Err(self.cancelled()),
+            tenure = self.acquire(lost) => tenure,
+        }
+    }
+
+    async fn acquire(&self, lost: &Losses) -> Result<Tenure, RolloutError> {
+        let lease = &self.backend.lease;
+        if lost.epoch.is_none() {
+            let tenure = lease.acquire(&self.target).await;
+            return tenure.map_err(|source| RolloutError::lease(&self.target, source));
+        }
+        let another = || RolloutError::Lost { target: self.target.clone() };
+        tokio::time::sleep(self.retry.pause(lost.times).ok_or_else(another)?).await;
+        let again =
+            |error: &LeaseError| error.is_retryable() && !matches!(error, LeaseError::Held { .. });
+        self.retry.run(again, || lease.acquire(&self.target)).await.map_err(|error| match error {
+            LeaseError::Held { .. } => another(),
+            LeaseError::Cluster { .. } => RolloutError::lease(&self.target, error),
+        })
     }
 
     fn supported(&self) -> Result<(), RolloutError> {
@@ -272,10 +317,11 @@ impl Rollout {
         let settings = self.strategy.settings(self.target.kind);
         let mut request = Request::new(&self.target, &self.id, &self.change, &settings);
         request.drain_seconds = self.strategy.drain_seconds();
-        let prepared = self
-            .retry
-            .run(ClusterError::is_retryable, || self.backend.cluster.prepare(&request))
-            .await;
+        // Wrong credentials are told at once, while nothing has begun.
+        let again = |error: &ClusterError| {
+            error.is_retryable() && !matches!(error, ClusterError::Unauthorized { .. })
+        };
+        let prepared = self.retry.run(again, || self.backend.cluster.prepare(&request)).await;
         prepared.map_err(|source| RolloutError::cluster(&self.target, source))
     }
 }

@@ -96,6 +96,7 @@ enum Kind {
     Conflict,
     Forbidden,
     Refused,
+    Unauthorized,
     Unavailable,
     Unknown,
 }
@@ -106,7 +107,7 @@ impl Answer {
             StatusCode::CONFLICT => Kind::Conflict,
             // The object was there when its state was read.
             StatusCode::NOT_FOUND if effect == Effect::Write => Kind::Conflict,
-            StatusCode::UNAUTHORIZED => Kind::Forbidden,
+            StatusCode::UNAUTHORIZED => Kind::Unauthorized,
             StatusCode::FORBIDDEN if self.is_authorization() => Kind::Forbidden,
             // An expired continue token or revision: a fresh read helps.
             StatusCode::GONE => Kind::Unavailable,
@@ -136,6 +137,7 @@ impl From<Failure> for ClusterError {
             Kind::Conflict => Self::Conflict { object },
             Kind::Forbidden => Self::Forbidden { action, object, source },
             Kind::Refused => Self::Refused { object, problem, source: None },
+            Kind::Unauthorized => Self::Unauthorized { action, object, source },
             Kind::Unavailable => Self::Unavailable { action, object, source },
             Kind::Unknown => Self::Unknown { action, object, source },
         }
@@ -201,7 +203,7 @@ mod tests {
     fn definite_answers_say_that_nothing_was_written() {
         for (code, read, write) in [
             (400, "Refused", "Refused"),
-            (401, "Forbidden", "Forbidden"),
+            (401, "Unauthorized", "Unauthorized"),
             (404, "Refused", "Conflict"),
             (409, "Conflict", "Conflict"),
             (410, "Unavailable", "Unavailable"),

@@ -107,7 +107,9 @@ impl Lease for KubeLease {
                 Err(error) => error,
             };
             failures += 1;
-            if !error.is_retryable() || failures >= TRIES {
+            // Wrong credentials are told at once: a rollout begins with its lease.
+            let wrong = matches!(error, ClusterError::Unauthorized { .. });
+            if wrong || !error.is_retryable() || failures >= TRIES {
                 return Err(LeaseError::Cluster { target: target.clone(), source: error });
             }
             tokio::time::sleep(pause(failures)).await;

@@ -65,17 +65,27 @@ impl Legacy {
 impl Rollout {
     /// Reads the journal and begins accordingly. The first write to anything but the lease is the
     /// journal's, after all checks.
-    pub(super) async fn begin(&mut self, epoch: Epoch) -> Result<Beginning, RolloutError> {
+    ///
+    /// A run that was driver `before` and lost the lease goes on only where nobody has been since.
+    pub(super) async fn begin(
+        &mut self,
+        epoch: Epoch,
+        before: Option<Epoch>,
+    ) -> Result<Beginning, RolloutError> {
         let (log, state) = self.load().await?;
+        let mut own = false;
         if let Some(last) = log.entries.last() {
             // Another machine may have written it, whose clock is ahead of ours: what it has
             // timed must not take longer for that.
             self.clock = self.clock.not_before(last.at);
+            if before.is_some_and(|before| last.epoch > before) {
+                return Err(RolloutError::Lost { target: self.target.clone() });
+            }
+            own = before == Some(last.epoch);
         }
         if let Some(state) = &state
             && let Phase::Finished(outcome) = &state.phase
-            && state.start.rollout == self.id
-            && state.start.change == self.change
+            && (own || state.start.rollout == self.id && state.start.change == self.change)
         {
             return Ok(Beginning::Ended(Box::new(state.clone()), outcome.clone()));
         }

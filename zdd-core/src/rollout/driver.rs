@@ -57,82 +57,88 @@ enum Seen {
     Earlier,
 }
 
+/// What a run keeps when it loses the lease and takes it again.
+pub(super) struct Course {
+    commands: mpsc::Receiver<Command>,
+    phases: PhaseClock,
+    warnings: Vec<String>,
+}
+
+impl Course {
+    pub(super) fn new(commands: mpsc::Receiver<Command>, now: Timestamp) -> Self {
+        Self { commands, phases: PhaseClock::new("prepare", now), warnings: Vec::new() }
+    }
+}
+
 struct Driver<'r> {
     rollout: &'r Rollout,
+    course: &'r mut Course,
     epoch: Epoch,
     ledger: Ledger,
     snapshot: Arc<Snapshot>,
     seen: Seen,
     tracker: Tracker,
     gates: Gates,
-    phases: PhaseClock,
     /// What the rollout said last that it waits for.
     what: String,
     sent: Sent,
     tries: usize,
     /// How much the strategy has done since it waited last.
     restless: usize,
-    commands: mpsc::Receiver<Command>,
     pods: Option<(u32, Counts)>,
 }
 
 impl Rollout {
-    /// Drives the rollout to its end.
-    pub(super) async fn drive(mut self, epoch: Epoch) -> Result<Report, RolloutError> {
-        let (sender, _) = mpsc::channel(1);
-        let closed = mpsc::channel(1).1;
-        drop(std::mem::replace(&mut self.commands.0, sender));
-        let commands = std::mem::replace(&mut self.commands.1, closed);
-        let begun_at = self.clock.now();
-        let Begun { ledger, snapshot, warnings, news } = match self.begin(epoch).await? {
+    /// Drives the rollout to its end. `before` is the driver that this run was until it lost the
+    /// lease.
+    pub(super) async fn drive(
+        &mut self,
+        epoch: Epoch,
+        before: Option<Epoch>,
+        course: &mut Course,
+    ) -> Result<Report, RolloutError> {
+        let Begun { ledger, snapshot, warnings, news } = match self.begin(epoch, before).await? {
             Beginning::Begun(begun) => *begun,
-            Beginning::Ended(state, outcome) => return Ok(self.told(&state, outcome)),
+            Beginning::Ended(state, outcome) => return Ok(self.told(&state, outcome, course)),
         };
         let now = self.clock.now();
         let gates = Gates::new(self.gates.clone(), self.target.clone(), self.clock);
         let mut driver = Driver {
-            rollout: &self,
+            rollout: &*self,
+            course,
             epoch,
             ledger,
             snapshot: Arc::new(snapshot),
             seen: Seen::Now,
             tracker: Tracker::new(now),
             gates,
-            phases: PhaseClock::new("prepare", begun_at),
             what: String::new(),
             sent: Sent::No,
             tries: 0,
             restless: 0,
-            commands,
             pods: None,
         };
         driver.announce(news).await;
         for message in &warnings {
             driver.tell(ProgressKind::Warning { message: message.clone() });
         }
+        driver.course.warnings.extend(warnings);
         let mut snapshots = self.backend.cluster.watch(&self.target);
         let outcome = driver.run(&mut snapshots).await?;
-        Ok(Report {
-            rollout: driver.ledger.state().start.rollout.clone(),
-            target: self.target.clone(),
-            strategy: self.strategy.name().to_owned(),
-            outcome,
-            phases: driver.phases.finish(self.clock.now()),
-            warnings,
-        })
+        let Driver { ledger, course, .. } = driver;
+        Ok(self.told(ledger.state(), outcome, course))
     }
 }
 
 impl Rollout {
-    /// The report of a rollout that had ended before this process began.
-    fn told(&self, state: &State, outcome: Outcome) -> Report {
+    fn told(&self, state: &State, outcome: Outcome, course: &mut Course) -> Report {
         Report {
             rollout: state.start.rollout.clone(),
             target: self.target.clone(),
             strategy: state.start.strategy.clone(),
             outcome,
-            phases: Vec::new(),
-            warnings: Vec::new(),
+            phases: course.phases.finish(self.clock.now()),
+            warnings: std::mem::take(&mut course.warnings),
         }
     }
 }
@@ -153,7 +159,7 @@ impl Driver<'_> {
             let wait = match self.ledger.state().pending.clone() {
                 // A step that may be on its way is seen through first.
                 Some(step) => self.pursue(step).await?,
-                None => match self.commands.try_recv() {
+                None => match self.course.commands.try_recv() {
                     Ok(command) => {
                         self.obey(command).await?;
                         None
@@ -248,7 +254,7 @@ impl Driver<'_> {
     }
 
     async fn finish(&mut self, outcome: Outcome) -> Result<(), RolloutError> {
-        self.commands.close();
+        self.course.commands.close();
         self.record(Event::Finished(outcome.clone())).await?;
         self.announce(ProgressKind::Finished { outcome }).await;
         Ok(())
@@ -256,8 +262,8 @@ impl Driver<'_> {
 
     /// Takes no more commands; returns an abort that was taken in the last moment.
     fn last_word(&mut self) -> Option<Command> {
-        self.commands.close();
-        std::iter::from_fn(|| self.commands.try_recv().ok())
+        self.course.commands.close();
+        std::iter::from_fn(|| self.course.commands.try_recv().ok())
             .find(|command| matches!(command, Command::Abort { .. }))
     }
 
@@ -265,9 +271,9 @@ impl Driver<'_> {
     async fn wait(&mut self, wait: Wait, snapshots: &mut Snapshots) -> Result<(), RolloutError> {
         self.restless = 0;
         let now = self.rollout.clock.now();
-        let entered = self.phases.current() != wait.phase;
+        let entered = self.course.phases.current() != wait.phase;
         if entered {
-            self.phases.enter(&wait.phase, now);
+            self.course.phases.enter(&wait.phase, now);
         }
         if entered || self.what != wait.what {
             self.what.clone_from(&wait.what);
@@ -285,7 +291,7 @@ impl Driver<'_> {
         };
         tokio::select! {
             biased;
-            Some(command) = self.commands.recv() => self.obey(command).await?,
+            Some(command) = self.course.commands.recv() => self.obey(command).await?,
             (gate, verdict) = self.gates.next() => {
                 self.tell(ProgressKind::Judged { gate, verdict });
             }

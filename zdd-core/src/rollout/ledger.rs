@@ -1,5 +1,6 @@
 //! Journal and state, kept in step: nothing is in the state that is not in the journal.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::clock::Clock;
@@ -53,21 +54,25 @@ impl Ledger {
 }
 
 /// Replaces the journal; looks up whether a write with an unknown outcome happened.
+///
+/// A journal that someone deleted is written again as a whole, on condition that there is none:
+/// what rollback needs must not be lost with it.
 pub(super) async fn store(
     journal: &dyn Journal,
     target: &Target,
     log: &Log,
     retry: RetryPolicy,
 ) -> Result<crate::snapshot::Version, RolloutError> {
+    let mut log = Cow::Borrowed(log);
     let mut tried = 0;
     loop {
-        let error = match journal.store(target, log).await {
+        let error = match journal.store(target, &log).await {
             Ok(version) => return Ok(version),
             Err(error) => error,
         };
-        // After a first try with an unknown outcome a conflict may be our own doing.
-        let own_doing = tried > 0 && matches!(error, JournalError::Conflict { .. });
-        let again = own_doing || error.is_retryable();
+        // A conflict may be our own doing, after a try with an unknown outcome, or a deletion.
+        let conflict = matches!(error, JournalError::Conflict { .. });
+        let again = conflict || error.is_retryable();
         let Some(pause) = again.then(|| retry.pause(tried)).flatten() else {
             return Err(RolloutError::journal(target, error));
         };
@@ -75,6 +80,10 @@ pub(super) async fn store(
         if let Ok(present) = journal.load(target).await {
             match present.version {
                 Some(version) if present.entries == log.entries => return Ok(version),
+                None if log.version.is_some() => {
+                    tracing::warn!(%target, "someone deleted the journal; it is written again");
+                    log.to_mut().version = None;
+                }
                 version if version != log.version => {
                     return Err(RolloutError::Lost { target: target.clone() });
                 }

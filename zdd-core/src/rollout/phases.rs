@@ -36,8 +36,9 @@ impl PhaseClock {
         }
     }
 
-    pub(super) fn finish(mut self, now: Timestamp) -> Vec<PhaseTime> {
+    /// Ends the current lap and hands all of them over.
+    pub(super) fn finish(&mut self, now: Timestamp) -> Vec<PhaseTime> {
         self.enter("", now);
-        self.laps
+        std::mem::take(&mut self.laps)
     }
 }

@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use zdd_core::{
     Amount, Backend, Change, Clock, Cluster, ClusterError, Completion, Counts, Decision,
     DeploymentStrategy, Epoch, InMemoryJournal, InMemoryLease, Mark, Milestone, Observation, Pod,
-    Prepared, Request, RevisionHash, Rollout, RolloutId, Service, Snapshot, Step, Target, Template,
-    Trouble, TroubleKind, Uid, Version, Wait, Workload, later,
+    Prepared, Progress, ProgressKind, Request, RevisionHash, Rollout, RolloutId, Service, Snapshot,
+    Step, Target, Template, Trouble, TroubleKind, Uid, Version, Wait, Workload, later,
 };
 
 pub(crate) fn target() -> Target {
@@ -48,6 +48,8 @@ struct World {
     writes: Vec<String>,
     broken: Option<Template>,
     before_fence: Option<fn(&mut Snapshot)>,
+    /// The next announcement of an end is never answered.
+    silent_end: bool,
 }
 
 /// Clones share their state.
@@ -78,6 +80,7 @@ impl Ideal {
                 writes: Vec::new(),
                 broken: None,
                 before_fence: None,
+                silent_end: false,
             })),
             changed: watch::channel(0).0,
             journal: InMemoryJournal::default(),
@@ -101,8 +104,20 @@ impl Ideal {
         image: &str,
         strategy: impl DeploymentStrategy + 'static,
     ) -> Rollout {
+        Self::described(self.backend(), image, strategy)
+    }
+
+    pub(crate) fn rollout_on(backend: Backend, image: &str) -> Rollout {
+        Self::described(backend, image, Simple { bake: Duration::from_secs(5) })
+    }
+
+    fn described(
+        backend: Backend,
+        image: &str,
+        strategy: impl DeploymentStrategy + 'static,
+    ) -> Rollout {
         let change = Change::image("web", image);
-        Rollout::new(self.backend(), target(), change, strategy)
+        Rollout::new(backend, target(), change, strategy)
             .id(RolloutId::new(format!("to-{image}")))
             .clock(clock())
     }
@@ -119,6 +134,11 @@ impl Ideal {
     /// What an older driver writes just before the next fence.
     pub(crate) fn before_fence(&self, write: fn(&mut Snapshot)) {
         self.world.lock().unwrap().before_fence = Some(write);
+    }
+
+    /// The next announcement of an end is never answered.
+    pub(crate) fn hang_at_the_end(&self) {
+        self.world.lock().unwrap().silent_end = true;
     }
 
     pub(crate) fn change(&self, edit: impl FnOnce(&mut Snapshot)) {
@@ -308,6 +328,13 @@ impl Cluster for Ideal {
         match fault {
             Some(_) => Err(ClusterError::Unknown { action, object, source: cause() }),
             None => Ok(()),
+        }
+    }
+
+    async fn announce(&self, _: &Mark<'_>, progress: &Progress) {
+        let end = matches!(progress.kind, ProgressKind::Finished { .. });
+        if end && std::mem::take(&mut self.world.lock().unwrap().silent_end) {
+            std::future::pending().await
         }
     }
 
