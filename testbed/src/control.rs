@@ -86,16 +86,45 @@ pub(crate) fn socket(dir: &Path) -> anyhow::Result<PathBuf> {
 /// Asks the supervisor of a testbed.
 pub(crate) fn ask(dir: &Path, request: &Request) -> anyhow::Result<Answer> {
     let path = socket(dir)?;
-    let mut stream = UnixStream::connect(&path)
-        .with_context(|| format!("no testbed answers at {}", path.display()))?;
+    // A supervisor that is just dying takes the connection and closes it.
+    let silent = || format!("no testbed answers at {}", path.display());
+    let mut stream = UnixStream::connect(&path).with_context(silent)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
-    stream.write_all(&line)?;
+    stream.write_all(&line).with_context(silent)?;
     let mut answer = String::new();
-    BufReader::new(stream).read_line(&mut answer)?;
+    BufReader::new(stream).read_line(&mut answer).with_context(silent)?;
+    ensure!(!answer.is_empty(), silent());
     match serde_json::from_str(&answer).context("the answer of the supervisor is not understood")? {
         Answer::Refused(problem) => bail!(problem),
         answer @ (Answer::Done | Answer::Status(_)) => Ok(answer),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn one_that_hangs_up_does_not_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(socket(dir.path()).unwrap()).unwrap();
+        // Closed with the request unread, and closed after it: a reset, and an end.
+        for read in [false, true] {
+            let error = std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let stream = listener.accept().unwrap().0;
+                    let mut line = String::new();
+                    if read {
+                        BufReader::new(stream).read_line(&mut line).unwrap();
+                    }
+                });
+                ask(dir.path(), &Request::Status).unwrap_err()
+            });
+            assert!(error.to_string().starts_with("no testbed answers at "), "{error:#}");
+        }
     }
 }
