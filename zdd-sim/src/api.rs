@@ -111,6 +111,8 @@ pub(crate) struct Core {
     definitions: Mutex<tokio::sync::watch::Receiver<u64>>,
     /// Where the logs of pods are; a server without a kubelet has none.
     logs: OnceLock<LogSource>,
+    /// Whether requests are answered.
+    up: tokio::sync::watch::Sender<bool>,
 }
 
 impl Core {
@@ -150,6 +152,7 @@ impl ApiServer {
             empties: AtomicBool::new(false),
             definitions: Mutex::new(definitions),
             logs: OnceLock::new(),
+            up: tokio::sync::watch::Sender::new(true),
         });
         Self {
             core,
@@ -198,6 +201,11 @@ impl ApiServer {
     /// Tells where the logs of pods are; only the first source counts.
     pub(crate) fn serve_logs(&self, source: LogSource) {
         let _taken = self.core.logs.set(source);
+    }
+
+    /// Lets no request reach the server any more, and ends all watches, or serves again.
+    pub(crate) fn serve(&self, up: bool) {
+        self.core.up.send_replace(up);
     }
 
     /// Returns the store that is served.

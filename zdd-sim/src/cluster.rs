@@ -147,6 +147,17 @@ impl Cluster {
         self.reports.wake();
     }
 
+    /// Takes the API server away: requests fail as on a closed connection, and watches break off.
+    /// Controllers, pods and the data plane go on.
+    pub fn stop_api(&self) {
+        self.api.serve(false);
+    }
+
+    /// Brings the API server back.
+    pub fn start_api(&self) {
+        self.api.serve(true);
+    }
+
     /// Sets how long a change of an EndpointSlice takes to reach the data plane, from now on.
     pub fn set_data_plane_lag(&self, lag: impl Into<Span>) {
         self.engine().plane().set_lag(lag.into());

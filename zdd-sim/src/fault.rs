@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 pub use plan::{Fault, Plan, PlanError};
-pub(crate) use stream::{delay, drop_after};
+pub(crate) use stream::{delay, drop_after, while_up};
 
 use crate::api::{Freshness, Verb};
 

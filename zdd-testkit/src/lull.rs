@@ -15,6 +15,10 @@ const LATE: u64 = 3_500;
 /// scenarios.
 const LONG: u64 = 20_000;
 
+/// The longest time in which the API does not answer: longer than a lease is valid, and within what
+/// the engine waits for.
+const AWAY: u64 = 90_000;
+
 /// A part of the cluster that stands still for a while.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -29,6 +33,8 @@ pub struct Lull {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Still {
+    /// The API server: it answers nobody.
+    Api,
     /// One controller.
     Controller(Controller),
     /// All that learns where requests go: it keeps the routes that it has.
@@ -39,6 +45,7 @@ impl Lull {
     pub(crate) fn random(random: &mut fastrand::Rng) -> Self {
         let part = PARTS[random.usize(..PARTS.len())];
         let longest = match part {
+            Still::Api => AWAY,
             Still::DataPlane | Still::Controller(Controller::EndpointSlice) => LATE,
             Still::Controller(_) => LONG,
         };
@@ -48,11 +55,13 @@ impl Lull {
     /// Lets the part stand still for its time.
     pub(crate) async fn make(self, cluster: &Cluster) {
         match self.part {
+            Still::Api => cluster.stop_api(),
             Still::Controller(controller) => cluster.pause(controller),
             Still::DataPlane => cluster.freeze_data_plane(),
         }
         tokio::time::sleep(self.time).await;
         match self.part {
+            Still::Api => cluster.start_api(),
             Still::Controller(controller) => cluster.resume(controller),
             Still::DataPlane => cluster.thaw_data_plane(),
         }
@@ -66,13 +75,14 @@ impl Lull {
             }
             Still::Controller(Controller::StatefulSet) => kind == WorkloadKind::StatefulSet,
             Still::Controller(Controller::DaemonSet) => kind == WorkloadKind::DaemonSet,
-            Still::Controller(_) | Still::DataPlane => true,
+            Still::Api | Still::Controller(_) | Still::DataPlane => true,
         }
     }
 }
 
 /// What seeds draw from.
-const PARTS: [Still; 8] = [
+const PARTS: [Still; 9] = [
+    Still::Api,
     Still::DataPlane,
     Still::Controller(Controller::EndpointSlice),
     Still::Controller(Controller::Kubelet),
@@ -86,6 +96,7 @@ const PARTS: [Still; 8] = [
 impl fmt::Display for Still {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Api => f.write_str("api"),
             Self::Controller(controller) => f.write_str(controller.name()),
             Self::DataPlane => f.write_str("data-plane"),
         }

@@ -31,6 +31,8 @@ const DRIVER: &str = "system:serviceaccount:default:zdd";
 pub struct Observed {
     /// How the rollout ended; the text of the last error when it never ended well.
     pub outcome: Result<Outcome, String>,
+    /// Whether one of its lives ended because another driver had taken over.
+    pub gave_way: bool,
     /// All requests of the driver, over all its lives.
     pub requests: Vec<Seen>,
     /// The faults that were really met.
@@ -86,6 +88,7 @@ async fn observe(scenario: &Scenario, trial: &Trial) -> Observed {
     }
     Observed {
         outcome: lives.outcome,
+        gave_way: lives.gave_way,
         requests: lives.requests,
         met: lives.met,
         end,
@@ -99,6 +102,7 @@ async fn observe(scenario: &Scenario, trial: &Trial) -> Observed {
 /// What the lives of a driver came to.
 struct Lives {
     outcome: Result<Outcome, String>,
+    gave_way: bool,
     requests: Vec<Seen>,
     met: usize,
 }
@@ -111,8 +115,12 @@ struct Driver<'a> {
 impl Driver<'_> {
     /// Runs the rollout until it ends; after a crash or an error someone runs it again.
     async fn lives(&self, plan: &Plan) -> Lives {
-        let mut lives =
-            Lives { outcome: Err("never ran".to_owned()), requests: Vec::new(), met: 0 };
+        let mut lives = Lives {
+            outcome: Err("never ran".to_owned()),
+            gave_way: false,
+            requests: Vec::new(),
+            met: 0,
+        };
         let deadline = Instant::now() + LIMIT;
         for _ in 0..LIVES {
             let faults = Faults::new(rest(plan, lives.requests.len()));
@@ -136,6 +144,7 @@ impl Driver<'_> {
                 }
                 Some(Err(error)) => {
                     let ended = is_final(&error);
+                    lives.gave_way |= matches!(error, RolloutError::Lost { .. });
                     lives.outcome = Err(chain(&error));
                     if ended {
                         break;

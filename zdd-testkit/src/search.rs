@@ -6,11 +6,13 @@ use std::num::NonZeroUsize;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use zdd_core::Outcome;
 use zdd_sim::{Fault, Plan, Verb};
 
 use crate::edit::Edit;
+use crate::lull::{Lull, Still};
 use crate::run::{self, Observed};
 use crate::scenario::{Goal, Scenario};
 use crate::trial::Trial;
@@ -19,6 +21,10 @@ use crate::trial::Trial;
 const SEED: u64 = 1;
 /// How much more requests than without faults a driver may send before it counts as a hot loop.
 const REQUESTS: usize = 12;
+/// The moments of a run at which the API server goes.
+const MOMENTS: u32 = 40;
+/// How long it is away; a lease is valid for 30 s.
+const AWAY: Duration = Duration::from_secs(45);
 
 /// A trial that broke a scenario.
 #[derive(Clone, Debug)]
@@ -132,6 +138,21 @@ impl Scenario {
         self.search(&reference, &trials)
     }
 
+    /// Takes the API server away at one moment after another of the fault-free run, for longer than
+    /// a lease is valid, once per run.
+    #[must_use]
+    pub fn every_outage(&self) -> Findings {
+        let reference = self.reference();
+        let trials: Vec<Trial> = (0..MOMENTS)
+            .map(|moment| {
+                let away = Lull { part: Still::Api, time: AWAY };
+                let at = reference.took * moment / MOMENTS;
+                Trial { lull: Some((at, away)), ..Trial::calm(SEED) }
+            })
+            .collect();
+        self.search(&reference, &trials)
+    }
+
     /// Runs trials with two random faults, random edits by others, and random parts of the cluster
     /// that stand still for a while.
     #[must_use]
@@ -181,6 +202,9 @@ impl Scenario {
             }
             (Ok(Outcome::Stuck { .. }), Some(_)) => problems.push("I6: it got stuck".to_owned()),
             (Ok(_), Some(_)) => {}
+        }
+        if observed.gave_way && edit != Some(Edit::Rival) {
+            problems.push("I8: it gave way to another driver, and there was none".to_owned());
         }
         if edit.is_none() {
             if let Some(difference) = observed.end.difference(&reference.end) {

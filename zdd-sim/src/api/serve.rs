@@ -18,7 +18,7 @@ use super::request::{Call, Route};
 use super::status::ApiStatus;
 use super::{ApiServer, lock, request, watch};
 use crate::api::{Freshness, Verb};
-use crate::fault::{Fault, Faults, Seen, delay, drop_after};
+use crate::fault::{Fault, Faults, Seen, delay, drop_after, while_up};
 
 impl<B> Service<Request<B>> for ApiServer
 where
@@ -51,10 +51,19 @@ where
                 // Where the path leads nowhere, that is the thing to tell.
                 Err(_) => Bytes::new(),
             };
-            match fault {
-                None => Ok(server.answer(route, &parts, &body, None)),
-                Some(fault) => server.answer_with(&fault, route, &parts, &body).await,
+            if !*server.core.up.borrow() {
+                return Err(TransportError::Closed);
             }
+            let stays = matches!(&route, Ok(Route::Objects(call)) if call.verb == Verb::Watch);
+            let reply = match fault {
+                None => server.answer(route, &parts, &body, None),
+                Some(fault) => server.answer_with(&fault, route, &parts, &body).await?,
+            };
+            if !stays {
+                return Ok(reply);
+            }
+            let up = server.core.up.subscribe();
+            Ok(reply.map(|body| ApiBody::stream(while_up(body.into_stream(), up))))
         })
     }
 }

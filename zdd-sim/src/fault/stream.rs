@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::api::TransportError;
@@ -39,6 +40,24 @@ pub(crate) fn drop_after(
         }
         chunk.truncate(end);
         Some((Ok(chunk), (lines, Some(left))))
+    })
+}
+
+/// Breaks off when the server goes.
+pub(crate) fn while_up(
+    lines: Lines,
+    up: watch::Receiver<bool>,
+) -> impl Stream<Item = Result<Bytes, TransportError>> + Send {
+    futures::stream::unfold(Some((lines, up)), |state| async move {
+        let (mut lines, mut up) = state?;
+        let item = tokio::select! {
+            biased;
+            Ok(()) = async { up.wait_for(|up| !*up).await.map(drop) } => {
+                return Some((Err(TransportError::Closed), None));
+            }
+            item = lines.next() => item?,
+        };
+        Some((item, Some((lines, up))))
     })
 }
 

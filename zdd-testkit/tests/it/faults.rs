@@ -52,6 +52,15 @@ fn no_single_fault_loses_a_request_or_changes_the_end() {
     }
 }
 
+#[test]
+fn no_absence_of_the_api_server_loses_a_request_or_changes_the_end() {
+    for scenario in scenarios() {
+        let findings = scenario.every_outage();
+        println!("{}: {} runs, {:?}", scenario.name(), findings.runs, findings.outcomes);
+        findings.expect_none();
+    }
+}
+
 /// `ZDD_SEEDS=20000` sets how many; `cargo xtask test --seeds 20000` does so.
 #[test]
 fn no_pair_of_faults_with_foreign_edits_breaks_a_safety_rule() {

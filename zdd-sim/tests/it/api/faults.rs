@@ -229,3 +229,20 @@ async fn a_plan_made_in_code_equals_its_text() {
     let json = serde_json::to_string(&plan).unwrap();
     assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_away_answers_nothing_and_ends_watches() {
+    let cluster = zdd_sim::Cluster::builder().build();
+    let maps: Api<ConfigMap> = Api::default_namespaced(cluster.client());
+    create(&maps, "before").await.unwrap();
+    let mut watch = maps.watch(&WatchParams::default(), "0").await.unwrap().boxed();
+    assert!(matches!(watch.next().await, Some(Ok(WatchEvent::Added(_)))));
+    cluster.stop_api();
+    assert!(watch.next().await.unwrap().is_err());
+    assert!(watch.next().await.is_none());
+    assert!(create(&maps, "meanwhile").await.is_err());
+    assert!(maps.watch(&WatchParams::default(), "0").await.is_err());
+    cluster.start_api();
+    assert!(maps.get_opt("before").await.unwrap().is_some());
+    assert!(maps.get_opt("meanwhile").await.unwrap().is_none());
+}
