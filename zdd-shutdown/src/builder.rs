@@ -241,6 +241,9 @@ impl Builder {
     /// From the first signal or trigger on, the process is gone by the
     /// deadline, whatever the runtime does.
     ///
+    /// A process that is forked from this one, without `exec` after it, has the handlers and not
+    /// the threads behind them: its signals do nothing. Fork first, as daemons do, then install.
+    ///
     /// # Errors
     ///
     /// [`InstallError`] when the settings do not work, when this process has a

@@ -41,6 +41,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// # Errors
 ///
 /// As [`Server::serve`].
+///
+/// # Panics
+///
+/// As [`Server::serve`].
 pub async fn serve<S, B>(
     listener: impl Into<Listener>,
     service: S,

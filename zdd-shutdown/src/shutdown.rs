@@ -70,6 +70,10 @@ impl Shutdown {
     /// # Cancel safety
     ///
     /// Not cancel safe: hooks that were running are dropped.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with time enabled.
     pub async fn finish(self) -> Report {
         finish::finish(&self.handle.shared).await
     }
