@@ -94,6 +94,12 @@ pub(crate) enum Is {
     Present,
 }
 
+impl Request {
+    pub(crate) fn writes(&self) -> bool {
+        self.method != "GET" && !self.path.contains("dryRun=All")
+    }
+}
+
 impl PodAct {
     /// Fills the name of a node.
     pub(crate) fn map_node(&self, fill: impl FnOnce(&str) -> String) -> Self {
@@ -248,7 +254,7 @@ impl Command {
 
 impl Act {
     fn writes(&self) -> bool {
-        matches!(self, Self::Request(request) if request.method != "GET")
+        matches!(self, Self::Request(request) if request.writes())
     }
 }
 
@@ -286,6 +292,7 @@ mod tests {
     #[test]
     fn a_write_is_never_repeated() {
         assert!(Command::parse("POST pods\nuntil status.phase=Running").is_err());
+        assert!(Command::parse("POST pods?dryRun=All\nuntil code=403").is_ok());
     }
 
     #[test]

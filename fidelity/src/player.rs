@@ -84,7 +84,8 @@ impl Player {
         // Pods are refused before there is an account for them.
         let ready = Fact::code(200);
         for path in ["serviceaccounts/default", "configmaps/kube-root-ca.crt"] {
-            player.get(&uri(&player.namespace, path), &[], std::slice::from_ref(&ready)).await?;
+            let uri = uri(&player.namespace, path);
+            player.repeat("GET", &uri, &[], &[], std::slice::from_ref(&ready)).await?;
         }
         Ok(player)
     }
@@ -153,25 +154,27 @@ impl Player {
         let mut headers: Vec<_> = headers.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
         let facts: Vec<Fact> = until.iter().map(|fact| fact.map(|it| self.fill(it))).collect();
         if request.method == "GET" {
-            return self.get(&uri, &headers, &facts).await;
+            return self.repeat("GET", &uri, &headers, &[], &facts).await;
         }
         let body = self.body(request)?;
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
             headers.push(("content-type", if body.is_empty() { "" } else { request.content_type }));
         }
-        http::send(&self.client, request.method, &uri, &headers, body).await
+        self.repeat(request.method, &uri, &headers, &body, &facts).await
     }
 
-    /// Reads until facts hold.
-    async fn get(
+    /// Asks until facts hold; without facts, once.
+    async fn repeat(
         &self,
+        method: &str,
         uri: &str,
         headers: &[(&str, &str)],
+        body: &[u8],
         facts: &[Fact],
     ) -> anyhow::Result<Answer> {
         let deadline = Instant::now() + LIMIT;
         loop {
-            let answer = http::send(&self.client, "GET", uri, headers, Vec::new()).await?;
+            let answer = http::send(&self.client, method, uri, headers, body.to_vec()).await?;
             // What is not JSON has a code still.
             let mut seen = if answer.body.is_object() { answer.body.clone() } else { json!({}) };
             if let Some(map) = seen.as_object_mut() {
