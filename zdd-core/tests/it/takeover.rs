@@ -115,6 +115,25 @@ async fn what_an_older_driver_writes_until_the_fence_is_seen() {
     assert_eq!(cluster.workload().template, template("web:3"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_goes_on_with_a_rollout_keeps_its_older_driver_away_before_the_first_look() {
+    let cluster = Ideal::with_pods(2);
+    cluster.fail_next(crate::ideal::Fault::UnknownBeforeEffect);
+    let asleep = tokio::time::timeout(Duration::from_millis(50), cluster.rollout("web:2").run());
+    assert!(cluster.beside(asleep).await.is_err());
+    // The last write that the older driver can make.
+    cluster.before_fence(|snapshot| {
+        let workload = snapshot.workload.as_mut().unwrap();
+        workload.template = template("web:2");
+        workload.settings.max_unavailable = Some(zdd_core::Part::ZERO);
+        workload.generation += 1;
+    });
+    let report = cluster.beside(cluster.rollout("web:2").run()).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Promoted);
+    assert_eq!(cluster.workload().epoch, Some(crate::ideal::epoch(2)));
+    assert_eq!(cluster.writes(), ["restore-settings"], "it looked before it fenced");
+}
+
 /// The simple strategy under another name, with milestones that mean something else.
 struct Other;
 

@@ -7,6 +7,7 @@ mod foreign;
 mod journal;
 mod lease;
 mod outcomes;
+mod race;
 mod real;
 mod requests;
 mod rollout;
