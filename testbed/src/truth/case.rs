@@ -55,6 +55,8 @@ pub(super) enum End {
 }
 
 const STANDSTILL: Duration = Duration::from_secs(20);
+/// The driver's lease is valid for 30 s, and a node without news counts as lost after 50 s.
+const BEYOND_THE_LEASE: Duration = Duration::from_secs(40);
 
 const fn zdd(
     name: &'static str,
@@ -123,6 +125,13 @@ pub(super) const CASES: &[Case] = &[
         "zdd, the API server is killed and started again",
         "2",
         Hindrance::Killed(Component::KubeApiserver),
+        End::New,
+    ),
+    zdd(
+        "apiserver-stands",
+        "zdd, the API server stands still for 40 s",
+        "2",
+        Hindrance::Stands(Component::KubeApiserver, BEYOND_THE_LEASE),
         End::New,
     ),
     zdd(
