@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use zdd_core::{Outcome, Reason, RolloutError, Settings};
+use zdd_core::{
+    Decision, DeploymentStrategy, Observation, Outcome, Reason, RolloutError, Settings,
+};
 
-use crate::ideal::Ideal;
+use crate::ideal::{Ideal, Simple};
 use crate::timeline;
 
 #[tokio::test(start_paused = true)]
@@ -42,7 +44,7 @@ async fn pause_holds_until_resume() {
 #[tokio::test(start_paused = true)]
 async fn promote_skips_the_bake_time_and_nothing_else() {
     let cluster = Ideal::with_pods(2);
-    let strategy = crate::ideal::Simple { bake: Duration::from_secs(3600) };
+    let strategy = Simple { bake: Duration::from_secs(3600) };
     let rollout = cluster.rollout_by("web:2", strategy);
     let handle = rollout.handle();
     let operator = async {
@@ -100,6 +102,34 @@ async fn a_command_is_obeyed_or_refused_up_to_the_very_end() {
         let back = matches!(report.unwrap().outcome, Outcome::RolledBack { .. });
         assert_eq!(back, taken.is_ok(), "after {millis}00 ms");
     }
+}
+
+/// The simple strategy, and an operator who aborts at the very moment at which it is done.
+struct Last(std::sync::OnceLock<zdd_core::Handle>);
+
+impl DeploymentStrategy for &'static Last {
+    fn name(&self) -> &'static str {
+        "last"
+    }
+
+    fn next(&self, seen: &Observation<'_>) -> Decision {
+        let decision = Simple { bake: Duration::ZERO }.next(seen);
+        if decision == Decision::Finish {
+            self.0.get().unwrap().abort("at last").unwrap();
+        }
+        decision
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_that_is_taken_in_the_last_moment_is_obeyed() {
+    static LAST: Last = Last(std::sync::OnceLock::new());
+    let cluster = Ideal::with_pods(2);
+    let rollout = cluster.rollout_by("web:2", &LAST);
+    LAST.0.set(rollout.handle()).unwrap();
+    let report = cluster.beside(rollout.run()).await.unwrap();
+    let reason = Reason::Aborted { message: "at last".into() };
+    assert_eq!(report.outcome, Outcome::RolledBack { reason });
 }
 
 #[tokio::test(start_paused = true)]

@@ -50,6 +50,8 @@ struct World {
     before_fence: Option<fn(&mut Snapshot)>,
     /// The next announcement of an end is never answered.
     silent_end: bool,
+    /// What the watch shows in the place of what is there.
+    shown: Option<Snapshot>,
 }
 
 /// Clones share their state.
@@ -81,6 +83,7 @@ impl Ideal {
                 broken: None,
                 before_fence: None,
                 silent_end: false,
+                shown: None,
             })),
             changed: watch::channel(0).0,
             journal: InMemoryJournal::default(),
@@ -131,6 +134,30 @@ impl Ideal {
         self.world.lock().unwrap().broken = Some(template(image));
     }
 
+    /// New pods crash no more, and those that did are gone.
+    pub(crate) fn mend_image(&self) {
+        self.world.lock().unwrap().broken = None;
+        self.change(|snapshot| snapshot.pods.retain(|pod| pod.ready));
+    }
+
+    /// The watch shows what is there now, edited, until [`Self::show_what_is_there`].
+    pub(crate) fn show(&self, edit: impl FnOnce(&mut Snapshot)) {
+        let mut shown = self.seen();
+        edit(&mut shown);
+        self.world.lock().unwrap().shown = Some(shown);
+        self.show_again();
+    }
+
+    pub(crate) fn show_what_is_there(&self) {
+        self.world.lock().unwrap().shown = None;
+        self.show_again();
+    }
+
+    /// The watch gives what it shows once more.
+    pub(crate) fn show_again(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+
     /// What an older driver writes just before the next fence.
     pub(crate) fn before_fence(&self, write: fn(&mut Snapshot)) {
         self.world.lock().unwrap().before_fence = Some(write);
@@ -143,7 +170,7 @@ impl Ideal {
 
     pub(crate) fn change(&self, edit: impl FnOnce(&mut Snapshot)) {
         edit(&mut self.world.lock().unwrap().snapshot);
-        self.changed.send_modify(|count| *count += 1);
+        self.show_again();
     }
 
     pub(crate) fn seen(&self) -> Snapshot {
@@ -285,8 +312,8 @@ impl Cluster for Ideal {
         let this = self.clone();
         futures::stream::unfold((changed, this), |(mut changed, this)| async move {
             changed.changed().await.ok()?;
-            let seen = this.seen();
-            Some((Ok(seen), (changed, this)))
+            let shown = this.world.lock().unwrap().shown.clone();
+            Some((Ok(shown.unwrap_or_else(|| this.seen())), (changed, this)))
         })
         .boxed()
     }

@@ -7,6 +7,7 @@ mod crash;
 mod gates;
 mod ideal;
 mod invariants;
+mod lag;
 mod lease;
 mod plan;
 mod report;

@@ -241,6 +241,28 @@ async fn after_a_stuck_rollout_the_next_one_goes_back_to_what_was_proven() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_stuck_rollout_left_is_proven_once_it_is_well() {
+    let cluster = Ideal::with_pods(3);
+    let before = cluster.workload().settings;
+    cluster.break_image("web:2");
+    let rollout = cluster.rollout("web:2");
+    let refuse = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        cluster.fail_next(crate::ideal::Fault::Refuse);
+    };
+    let (report, ()) = cluster.beside(async { tokio::join!(rollout.run(), refuse) }).await;
+    assert!(matches!(report.unwrap().outcome, Outcome::Stuck { .. }));
+    cluster.mend_image();
+    cluster.beside(tokio::time::sleep(Duration::from_secs(10))).await;
+    assert!(cluster.seen().is_complete());
+    cluster.break_image("web:3");
+    let report = cluster.beside(cluster.rollout("web:3").run()).await.unwrap();
+    assert!(matches!(report.outcome, Outcome::RolledBack { .. }), "{}", report.outcome);
+    let after = cluster.workload();
+    assert_eq!((after.template, after.settings), (template("web:2"), before));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_template_that_someone_set_between_two_drivers_is_what_the_way_back_leads_to() {
     let cluster = Ideal::with_pods(4);
     let before = cluster.workload().settings;
