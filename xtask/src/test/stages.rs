@@ -76,32 +76,10 @@ pub(super) fn chosen(names: &[String], seeds: Option<u64>) -> anyhow::Result<Vec
 }
 
 fn all() -> Vec<Stage> {
-    let plain = |name, about, calls| Stage {
-        name,
-        about,
-        needs: &[],
-        wants: &[],
-        cluster: Cluster::None,
-        tests: Tests::None,
-        calls,
-    };
     let mut stages = vec![
         plain("fmt", "source is formatted", vec![Call::cargo("fmt --all -- --check")]),
         plain("tidy", "the project's own rules", vec![Call::cargo("xtask tidy")]),
-        Stage {
-            needs: &[CARGO_DENY],
-            ..plain(
-                "deny",
-                "licences, sources and bans of dependencies",
-                // What it reads offline must be there, also on a machine that has built nothing yet.
-                vec![
-                    Call::cargo("fetch --locked"),
-                    Call::cargo(
-                        "deny --offline check --hide-inclusion-graph bans licenses sources",
-                    ),
-                ],
-            )
-        },
+        deny(),
         Stage {
             needs: &[MDBOOK],
             ..plain("book", "the book builds", vec![Call::program("mdbook", "build docs")])
@@ -138,6 +116,21 @@ fn all() -> Vec<Stage> {
         plain("doc", "no warnings in the documentation", documentation()),
     ]);
     stages
+}
+
+/// A stage that needs nothing beyond Rust, and counts no tests.
+fn plain(name: &'static str, about: &'static str, calls: Vec<Call>) -> Stage {
+    Stage { name, about, needs: &[], wants: &[], cluster: Cluster::None, tests: Tests::None, calls }
+}
+
+/// What it reads offline must be there, also on a machine that has built nothing yet.
+fn deny() -> Stage {
+    let check = "deny --offline check --hide-inclusion-graph bans licenses sources";
+    let calls = vec![Call::cargo("fetch --locked"), Call::cargo(check)];
+    Stage {
+        needs: &[CARGO_DENY],
+        ..plain("deny", "licences, sources and bans of dependencies", calls)
+    }
 }
 
 /// The stages that need a real Kubernetes, right after the tests whose builds they use.
