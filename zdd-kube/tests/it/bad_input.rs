@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use insta::assert_snapshot;
 use serde_json::{Value, json};
-use zdd_core::{Amount, Backend, Change, Rollout, Target, Template, chain};
-use zdd_sim::{Authorizer, Collection, LoadSpec, Object};
+use zdd_core::{Amount, Backend, Change, Outcome, Rollout, Target, Template, chain};
+use zdd_sim::{Authorizer, Collection, Faults, LoadSpec, Object};
 use zdd_strategies::{Rolling, RollingConfig, Stage};
 
 use crate::support::{
@@ -44,6 +44,35 @@ async fn an_unknown_namespace_is_refused_at_once() {
     let rollout = target(running.backend(), Target::deployment("shop", "web"));
     assert_snapshot!(refused(&running, rollout).await, @"failed to roll out Deployment shop/web: Deployment shop/web: it does not exist; create it first, or look at the namespace");
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_are_not_accepted_are_told_at_once() {
+    let running = started().await;
+    // The rollout's first request, for its lease, and the plan's first, for its target.
+    let always = (0..50).map(|at| format!("{at}:error-before=401")).collect::<Vec<_>>().join(",");
+    let backend = || {
+        let faults = Faults::new(always.parse().unwrap());
+        Running::backend_on(running.cluster.api().with_faults(faults))
+    };
+    let start = tokio::time::Instant::now();
+    assert_snapshot!(refused(&running, target(backend(), web())).await, @"failed to start the rollout of Deployment default/web: failed to take the lease of Deployment default/web: failed to get Lease default/zdd-deployment-web: the cluster does not accept the credentials; renew them: the server responded with the status code 401 but did not return more information");
+    let plan = target(backend(), web()).plan().await;
+    assert_snapshot!(chain(&plan.unwrap_err()), @"failed to roll out Deployment default/web: failed to create selfsubjectaccessreviews: the cluster does not accept the credentials; renew them: the server responded with the status code 401 but did not return more information");
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_that_are_renewed_midway_do_not_end_the_rollout() {
+    let running = started().await;
+    // A server that cannot check them for a while: from after the first write of the template on.
+    let while_away = (24..30).map(|at| format!("{at}:error-before=401"));
+    let plan = while_away.collect::<Vec<_>>().join(",");
+    let faults = Faults::new(plan.parse().unwrap());
+    let backend = Running::backend_on(running.cluster.api().with_faults(faults.clone()));
+    let report = target(backend, web()).run().await.unwrap();
+    assert_eq!(report.outcome, Outcome::Promoted);
+    assert_eq!(faults.injected().len(), 6);
 }
 
 #[tokio::test(start_paused = true)]

@@ -106,6 +106,7 @@ impl Fault {
             Self::DropBefore,
             Self::ErrorAfter { status: 500 },
             Self::ErrorAfter { status: 504 },
+            Self::ErrorBefore { status: 401 },
             Self::ErrorBefore { status: 500 },
             Self::ErrorBefore { status: 503 },
             Self::Gone,

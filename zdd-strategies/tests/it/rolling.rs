@@ -216,6 +216,34 @@ fn a_stage_that_is_not_ready_does_not_bake() {
 }
 
 #[test]
+fn a_stage_does_not_bake_while_a_pod_is_missing_or_no_endpoint() {
+    let strategy = staged();
+    let mut scene = Scene::deployment(6).set_by(&strategy);
+    scene.pods(6, 1);
+    assert_eq!(scene.ask(&strategy), Decision::Apply(Step::Pause));
+    scene.perform(Step::Pause);
+    // An old pod has gone meanwhile, and the controller may not replace it by one of its kind.
+    scene.pods(4, 1);
+    assert_eq!(wait(scene.ask(&strategy)).phase, "stage");
+    // The new pod is ready, and proxies have not heard of it.
+    scene.pods(6, 1);
+    let new = scene.snapshot.pods.last().unwrap().uid.clone();
+    scene.snapshot.services[0].ready.remove(&new);
+    assert_eq!(wait(scene.ask(&strategy)).phase, "stage");
+    scene.settle();
+    assert_eq!(wait(scene.settle_with(&strategy)).phase, "bake");
+}
+
+#[test]
+fn an_operators_pause_of_what_is_complete_writes_nothing() {
+    let strategy = Rolling::default();
+    let mut scene = Scene::deployment(3).set_by(&strategy);
+    scene.pods(0, 3);
+    scene.record(Event::Commanded(Command::Pause));
+    assert_eq!(wait(scene.ask(&strategy)).phase, "paused");
+}
+
+#[test]
 fn a_stage_of_all_pods_is_no_stage() {
     let strategy = rolling(RollingConfig::default().stage(Stage::new(6, Duration::ZERO)));
     let mut scene = Scene::deployment(6).set_by(&strategy);
