@@ -7,11 +7,13 @@ use http::{Method, Request};
 use kube::client::Body;
 use serde_json::{Value, json};
 use tower::ServiceExt;
-use zdd_core::{Cluster as _, ClusterError, Epoch, Mark, RolloutId, Settings, Step, Template};
+use zdd_core::{
+    Cluster as _, ClusterError, Epoch, Mark, RolloutId, Settings, Snapshot, Step, Template,
+};
 use zdd_kube::KubeCluster;
 use zdd_sim::{Cluster, Collection, Part};
 
-use crate::support::{Running, started, template, web};
+use crate::support::{Running, deployment, started, template, web};
 
 type Edit = fn(&mut Value);
 
@@ -135,4 +137,47 @@ async fn a_pod_that_is_written_in_that_moment_is_not_deleted() {
     let error = cluster.apply(&step, &seen, &mark).await.unwrap_err();
     assert!(matches!(error, ClusterError::Conflict { .. }), "{error}");
     assert!(running.get(&Collection::PODS, &name).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_serves_or_is_another_one_by_now_is_not_deleted() {
+    let running = started().await;
+    let pod = running.list(&Collection::PODS).remove(0);
+    let text = |field: &str| pod["metadata"][field].as_str().unwrap().to_owned();
+    let name = text("name");
+    let cluster = KubeCluster::new(running.cluster.client());
+    let (target, rollout) = (web(), RolloutId::new("r1"));
+    let mark = Mark::new(&target, &rollout, Epoch::new(1));
+    let seen = cluster.observe(&target).await.unwrap();
+    let delete = |uid: String| Step::DeletePod { uid: zdd_core::Uid::new(uid), name: name.clone() };
+    let error = cluster.apply(&delete(text("uid")), &seen, &mark).await.unwrap_err();
+    assert!(matches!(error, ClusterError::Conflict { .. }), "{error}");
+    // It is gone, which is what was wanted; its namesake is none of the step's business.
+    let unready = |pod: &mut Value| pod["status"]["conditions"] = json!([]);
+    let place = ("default", name.as_str());
+    running
+        .cluster
+        .with_store(|store| {
+            store.modify(&Arc::from("kubelet"), &Collection::PODS, Part::Status, place, unready)
+        })
+        .unwrap();
+    cluster.apply(&delete("another".to_owned()), &seen, &mark).await.unwrap();
+    assert!(running.get(&Collection::PODS, &name).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namesake_in_the_same_state_is_another_object() {
+    let running = started().await;
+    let cluster = KubeCluster::new(running.cluster.client());
+    let (target, rollout) = (web(), RolloutId::new("r1"));
+    let mark = Mark::new(&target, &rollout, Epoch::new(1));
+    let seen = cluster.observe(&target).await.unwrap();
+    running.delete(&Collection::DEPLOYMENTS, "web");
+    running.create(deployment(6, "web:1")).await;
+    let generation = |snapshot: &Snapshot| snapshot.workload.as_ref().unwrap().generation;
+    let namesake = cluster.observe(&target).await.unwrap();
+    assert_eq!(generation(&namesake), generation(&seen));
+    let error = cluster.apply(&set("web:2"), &seen, &mark).await.unwrap_err();
+    assert!(matches!(error, ClusterError::Conflict { .. }), "{error}");
+    assert_eq!(image(&running), "web:1");
 }
