@@ -162,7 +162,8 @@ async fn a_pod_that_serves_or_is_another_one_by_now_is_not_deleted() {
         })
         .unwrap();
     cluster.apply(&delete("another".to_owned()), &seen, &mark).await.unwrap();
-    assert!(running.get(&Collection::PODS, &name).is_some());
+    let pod = running.get(&Collection::PODS, &name).unwrap();
+    assert!(pod["metadata"]["deletionTimestamp"].is_null());
 }
 
 #[tokio::test(start_paused = true)]
