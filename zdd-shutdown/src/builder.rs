@@ -93,6 +93,8 @@ impl Builder {
     /// Sets how long no new connection must have come before traffic counts as
     /// moved away; 1 s unless set, or a fifth of a deadline below 5 s. With zero
     /// the lame duck ends at its minimum.
+    ///
+    /// Time in which the process did not run, on a machine that stood still, does not count.
     pub fn quiet(mut self, quiet: Duration) -> Self {
         self.request.quiet = Some(quiet);
         self

@@ -24,6 +24,7 @@ use crate::{
     machine::{Facts, Input, State, Traffic},
     phase::Phase,
     shared::{Command, Shared},
+    silence::Silence,
 };
 
 /// How often the counters are looked at during a shutdown.
@@ -41,14 +42,13 @@ struct Coordinator {
     state: State,
     /// Start of the machine's time.
     epoch: Instant,
-    arrivals: u64,
-    last_arrival: Instant,
+    silence: Silence,
 }
 
 impl Coordinator {
     fn new(shared: Weak<Shared>) -> Self {
         let epoch = Instant::now();
-        Self { shared, state: State::Starting, epoch, arrivals: 0, last_arrival: epoch }
+        Self { shared, state: State::Starting, epoch, silence: Silence::from(0, epoch) }
     }
 
     fn run(mut self, commands: &Receiver<Command>) {
@@ -77,8 +77,8 @@ impl Coordinator {
             Command::HooksDone => self.step(shared, Input::HooksDone),
             Command::Force => self.step(shared, Input::Force),
             Command::Trigger => {
-                self.arrivals = shared.arrivals.load(Ordering::Relaxed);
-                self.last_arrival = Instant::now();
+                self.silence =
+                    Silence::from(shared.arrivals.load(Ordering::Relaxed), Instant::now());
                 let moves =
                     shared.started().is_some_and(|started| started.reason.wants_lame_duck());
                 self.step(
@@ -91,17 +91,13 @@ impl Coordinator {
 
     fn observe(&mut self, shared: &Shared) {
         let now = Instant::now();
-        let arrivals = shared.arrivals.load(Ordering::Relaxed);
-        if arrivals != self.arrivals {
-            (self.arrivals, self.last_arrival) = (arrivals, now);
-        }
         self.ramp(shared, now);
         let alive = shared.alive();
         let facts = Facts {
             in_flight: alive.in_flight(),
             connections: alive.open(),
             listeners: alive.listeners,
-            quiet_for: now - self.last_arrival,
+            quiet_for: self.silence.look(shared.arrivals.load(Ordering::Relaxed), now),
         };
         self.step(shared, Input::Observe(facts));
     }

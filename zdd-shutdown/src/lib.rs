@@ -159,6 +159,7 @@ mod settings;
 mod shared;
 mod shutdown;
 mod signal;
+mod silence;
 mod sync;
 #[cfg(all(feature = "systemd", unix))]
 mod systemd;
