@@ -94,7 +94,9 @@ impl Builder {
     /// moved away; 1 s unless set, or a fifth of a deadline below 5 s. With zero
     /// the lame duck ends at its minimum.
     ///
-    /// Time in which the process did not run, on a machine that stood still, does not count.
+    /// Time in which the process did not run, on a machine that stood still, does not count. Nor
+    /// does silence say anything of a process that nobody has ever called and that is younger than
+    /// the longest lame duck: a proxy that lags may be about to send the first traffic.
     pub fn quiet(mut self, quiet: Duration) -> Self {
         self.request.quiet = Some(quiet);
         self

@@ -42,13 +42,15 @@ struct Coordinator {
     state: State,
     /// Start of the machine's time.
     epoch: Instant,
+    ready_at: Instant,
     silence: Silence,
 }
 
 impl Coordinator {
     fn new(shared: Weak<Shared>) -> Self {
         let epoch = Instant::now();
-        Self { shared, state: State::Starting, epoch, silence: Silence::from(0, epoch) }
+        let (state, silence) = (State::Starting, Silence::from(0, epoch));
+        Self { shared, state, epoch, ready_at: epoch, silence }
     }
 
     fn run(mut self, commands: &Receiver<Command>) {
@@ -73,12 +75,20 @@ impl Coordinator {
 
     fn command(&mut self, shared: &Shared, command: &Command) {
         match command {
-            Command::Ready => self.step(shared, Input::Ready),
+            Command::Ready => {
+                self.ready_at = Instant::now();
+                self.step(shared, Input::Ready);
+            }
             Command::HooksDone => self.step(shared, Input::HooksDone),
             Command::Force => self.step(shared, Input::Force),
             Command::Trigger => {
-                self.silence =
-                    Silence::from(shared.arrivals.load(Ordering::Relaxed), Instant::now());
+                let arrivals = shared.arrivals.load(Ordering::Relaxed);
+                self.silence = Silence::from(arrivals, Instant::now());
+                if !shared.called.load(Ordering::Relaxed) {
+                    // As long as traffic may take to go it may take to come.
+                    let known_at = self.ready_at + shared.budget.lame_duck.max;
+                    self.silence = self.silence.unknown_until(known_at);
+                }
                 let moves =
                     shared.started().is_some_and(|started| started.reason.wants_lame_duck());
                 self.step(

@@ -76,6 +76,7 @@ where
         // The place comes before the inner call and before the phase is read:
         // see the handshake in the counter module.
         let place = self.shared.requests.enter();
+        note_call(&self.shared, &request);
         if place.is_shutting_down() {
             note_arrival(&self.shared, &request);
         }
@@ -84,6 +85,13 @@ where
             inner: self.inner.call(request),
             place: Some(place),
         }
+    }
+}
+
+/// Notes that somebody calls, which costs no more than a look once it is known.
+pub(crate) fn note_call<B>(shared: &Shared, request: &Request<B>) {
+    if !shared.called.load(Ordering::Relaxed) && !is_probe(shared, request) {
+        shared.called.store(true, Ordering::Relaxed);
     }
 }
 

@@ -74,6 +74,8 @@ pub(crate) struct Shared {
     watch: watch::Sender<Phase>,
     /// New connections (or requests, where connections are not tracked) that were not probes.
     pub(crate) arrivals: AtomicU64,
+    /// Whether anybody but the kubelet has ever called.
+    pub(crate) called: AtomicBool,
     /// Set once a tracked listener exists; then only connections are arrivals.
     #[cfg(feature = "tower")]
     pub(crate) tracks_connections: AtomicBool,
@@ -113,6 +115,7 @@ impl Shared {
             books: take_books(),
             watch: watch::Sender::new(Phase::Starting),
             arrivals: AtomicU64::new(0),
+            called: AtomicBool::new(false),
             #[cfg(feature = "tower")]
             tracks_connections: AtomicBool::new(false),
             #[cfg(feature = "tokio-util")]

@@ -9,25 +9,33 @@ use tokio::time::Instant;
 const HEARD: Duration = Duration::from_millis(25);
 
 /// The silence since the last arrival, as far as somebody listened.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Silence {
     arrivals: u64,
     looked: Instant,
     lasted: Duration,
+    /// Before that, silence does not say that traffic has moved away.
+    known_at: Instant,
 }
 
 impl Silence {
     /// Begins to listen.
     pub(crate) fn from(arrivals: u64, now: Instant) -> Self {
-        Self { arrivals, looked: now, lasted: Duration::ZERO }
+        Self { arrivals, looked: now, lasted: Duration::ZERO, known_at: now }
+    }
+
+    /// Says by when proxies know of a process that nobody has called yet: until then one that lags
+    /// may send traffic for the first time.
+    pub(crate) fn unknown_until(self, known_at: Instant) -> Self {
+        Self { known_at, ..self }
     }
 
     /// Takes in how many have arrived by now; returns how long the silence has lasted.
     pub(crate) fn look(&mut self, arrivals: u64, now: Instant) -> Duration {
-        if arrivals == self.arrivals {
+        if arrivals != self.arrivals {
+            *self = Self::from(arrivals, now);
+        } else if now >= self.known_at {
             self.lasted += now.saturating_duration_since(self.looked).min(HEARD);
-        } else {
-            (self.arrivals, self.lasted) = (arrivals, Duration::ZERO);
         }
         self.looked = now;
         self.lasted
@@ -52,6 +60,18 @@ mod tests {
         assert_eq!(look(3), 2 * TICK);
         assert_eq!(look(4), Duration::ZERO);
         assert_eq!(look(4), TICK);
+    }
+
+    #[test]
+    fn nobody_has_moved_away_from_what_nobody_knew() {
+        let begun = Instant::now();
+        let mut silence = Silence::from(0, begun).unknown_until(begun + 2 * TICK);
+        assert_eq!(silence.look(0, begun + TICK), Duration::ZERO);
+        assert_eq!(silence.look(0, begun + 2 * TICK), TICK);
+        // Who has been called is known.
+        let mut silence = Silence::from(0, begun).unknown_until(begun + 100 * TICK);
+        assert_eq!(silence.look(1, begun + TICK), Duration::ZERO);
+        assert_eq!(silence.look(1, begun + 2 * TICK), TICK);
     }
 
     #[test]

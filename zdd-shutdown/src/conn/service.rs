@@ -18,7 +18,7 @@ use crate::{
     body::Holding,
     conn::{Conn, driver::BoxError, refusal::Refusal},
     counter::Place,
-    layer::is_probe,
+    layer::{is_probe, note_call},
     leave::Leave,
 };
 
@@ -51,6 +51,7 @@ where
         // Counted before the phase is read: see the counter module.
         let place = self.conn.shared.requests.enter();
         let leave = Leave::of(&request);
+        note_call(&self.conn.shared, &request);
         if place.is_shutting_down() {
             if self.conn.shared.is_over() {
                 place.give_up();

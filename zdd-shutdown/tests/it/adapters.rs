@@ -95,6 +95,8 @@ async fn probes_do_not_prolong_the_lame_duck_and_requests_do() {
         let serving = handle.clone();
         server.spawn(async move { zdd_shutdown::serve(listener, app, &serving).await });
         within(handle.watch().wait_for(|now| *now >= Phase::Serving)).await.unwrap();
+        // Whoever was never called cannot tell silence from a proxy that lags.
+        Client::connect(address).await.get("/").await.unwrap();
         handle.trigger(Signal::Terminate);
         within(handle.lame_duck()).await;
         let mut connections = 0;
@@ -109,6 +111,32 @@ async fn probes_do_not_prolong_the_lame_duck_and_requests_do() {
         let report = within(shutdown.finish()).await;
         let lame_duck = report.phases[0].took;
         assert!(expected.contains(&lame_duck), "{target}: {report}");
+    }
+}
+
+#[tokio::test]
+async fn a_young_server_that_nobody_has_called_waits_for_those_who_will() {
+    for called in [false, true] {
+        let builder = quick().lame_duck(LameDuck::adaptive(ms(200), ms(1_000))).quiet(ms(150));
+        let shutdown = builder.embed().unwrap();
+        let handle = shutdown.handle();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = Router::new().route("/", get(|| async { "" })).merge(shutdown.probe_routes());
+        let mut server = JoinSet::new();
+        let serving = handle.clone();
+        server.spawn(async move { zdd_shutdown::serve(listener, app, &serving).await });
+        within(handle.watch().wait_for(|now| *now >= Phase::Serving)).await.unwrap();
+        // The kubelet does not count.
+        Client::connect(address).await.get("/readyz").await.unwrap();
+        if called {
+            Client::connect(address).await.get("/").await.unwrap();
+        }
+        handle.trigger(Signal::Terminate);
+        within(server.join_next()).await.unwrap().unwrap().unwrap();
+        let report = within(shutdown.finish()).await;
+        let expected = if called { ms(200)..ms(800) } else { ms(900)..ms(1_500) };
+        assert!(expected.contains(&report.phases[0].took), "called: {called}, {report}");
     }
 }
 
