@@ -218,10 +218,8 @@ async fn a_foreign_edit_of_template_and_knobs_keeps_both() {
     assert_eq!(after.max_unavailable, before.max_unavailable);
 }
 
-#[tokio::test(start_paused = true)]
-async fn after_a_stuck_rollout_the_next_one_goes_back_to_what_was_proven() {
-    let cluster = Ideal::with_pods(3);
-    let before = cluster.workload();
+/// Rolls to a bad version, and its way back is refused; returns what is left to do.
+async fn stuck(cluster: &Ideal) -> Vec<String> {
     cluster.break_image("web:2");
     let rollout = cluster.rollout("web:2");
     let refuse = async {
@@ -230,6 +228,14 @@ async fn after_a_stuck_rollout_the_next_one_goes_back_to_what_was_proven() {
     };
     let (report, ()) = cluster.beside(async { tokio::join!(rollout.run(), refuse) }).await;
     let Outcome::Stuck { remaining, .. } = report.unwrap().outcome else { panic!("not stuck") };
+    remaining
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_stuck_rollout_the_next_one_goes_back_to_what_was_proven() {
+    let cluster = Ideal::with_pods(3);
+    let before = cluster.workload();
+    let remaining = stuck(&cluster).await;
     let told = "give settings back (maxSurge 1, maxUnavailable 1) on Deployment default/web";
     assert_eq!(remaining.last().unwrap(), told);
     assert_eq!(cluster.workload().template, template("web:2"));
@@ -244,14 +250,7 @@ async fn after_a_stuck_rollout_the_next_one_goes_back_to_what_was_proven() {
 async fn what_a_stuck_rollout_left_is_proven_once_it_is_well() {
     let cluster = Ideal::with_pods(3);
     let before = cluster.workload().settings;
-    cluster.break_image("web:2");
-    let rollout = cluster.rollout("web:2");
-    let refuse = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        cluster.fail_next(crate::ideal::Fault::Refuse);
-    };
-    let (report, ()) = cluster.beside(async { tokio::join!(rollout.run(), refuse) }).await;
-    assert!(matches!(report.unwrap().outcome, Outcome::Stuck { .. }));
+    stuck(&cluster).await;
     cluster.mend_image();
     cluster.beside(tokio::time::sleep(Duration::from_secs(10))).await;
     assert!(cluster.seen().is_complete());

@@ -82,19 +82,26 @@ async fn readiness_fails_when_the_listener_has_closed() {
     assert!(!shutdown.readiness().is_alive());
 }
 
+/// A server with probes and an adaptive lame duck of 200 ms to 1 s.
+async fn pod() -> (Shutdown, std::net::SocketAddr, JoinSet<std::io::Result<()>>) {
+    let builder = quick().lame_duck(LameDuck::adaptive(ms(200), ms(1_000))).quiet(ms(150));
+    let shutdown = builder.embed().unwrap();
+    let handle = shutdown.handle();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = Router::new().route("/", get(|| async { "" })).merge(shutdown.probe_routes());
+    let mut server = JoinSet::new();
+    let serving = handle.clone();
+    server.spawn(async move { zdd_shutdown::serve(listener, app, &serving).await });
+    within(handle.watch().wait_for(|now| *now >= Phase::Serving)).await.unwrap();
+    (shutdown, address, server)
+}
+
 #[tokio::test]
 async fn probes_do_not_prolong_the_lame_duck_and_requests_do() {
     for (target, expected) in [("/readyz", ms(200)..ms(600)), ("/", ms(900)..ms(1_500))] {
-        let builder = quick().lame_duck(LameDuck::adaptive(ms(200), ms(1_000))).quiet(ms(150));
-        let shutdown = builder.embed().unwrap();
+        let (shutdown, address, mut server) = pod().await;
         let handle = shutdown.handle();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let app = Router::new().route("/", get(|| async { "" })).merge(shutdown.probe_routes());
-        let mut server = JoinSet::new();
-        let serving = handle.clone();
-        server.spawn(async move { zdd_shutdown::serve(listener, app, &serving).await });
-        within(handle.watch().wait_for(|now| *now >= Phase::Serving)).await.unwrap();
         // Whoever was never called cannot tell silence from a proxy that lags.
         Client::connect(address).await.get("/").await.unwrap();
         handle.trigger(Signal::Terminate);
@@ -117,16 +124,8 @@ async fn probes_do_not_prolong_the_lame_duck_and_requests_do() {
 #[tokio::test]
 async fn a_young_server_that_nobody_has_called_waits_for_those_who_will() {
     for called in [false, true] {
-        let builder = quick().lame_duck(LameDuck::adaptive(ms(200), ms(1_000))).quiet(ms(150));
-        let shutdown = builder.embed().unwrap();
+        let (shutdown, address, mut server) = pod().await;
         let handle = shutdown.handle();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let app = Router::new().route("/", get(|| async { "" })).merge(shutdown.probe_routes());
-        let mut server = JoinSet::new();
-        let serving = handle.clone();
-        server.spawn(async move { zdd_shutdown::serve(listener, app, &serving).await });
-        within(handle.watch().wait_for(|now| *now >= Phase::Serving)).await.unwrap();
         // The kubelet does not count.
         Client::connect(address).await.get("/readyz").await.unwrap();
         if called {
