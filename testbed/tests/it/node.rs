@@ -32,11 +32,17 @@ fn serving() -> Bed {
 
 /// Asks the service once, through the port of the node.
 fn ask(bed: &Bed) -> String {
+    ask_at(bed, "127.0.0.1/30080")
+}
+
+/// Asks once, at an address and a port.
+fn ask_at(bed: &Bed, at: &str) -> String {
     // Readiness is the pods'; the node follows a moment later.
     let mut answer = String::new();
     bed.until("the service did not answer", |bed| {
-        let client = "exec 3<>/dev/tcp/127.0.0.1/30080 && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3";
-        let said = bed.run(&["shell", "bash", "-c", client]);
+        let client =
+            format!("exec 3<>/dev/tcp/{at} && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3");
+        let said = bed.run(&["shell", "bash", "-c", &client]);
         answer = said.out;
         answer.starts_with("HTTP/1.0 200")
     });
@@ -113,7 +119,7 @@ fn a_command_inside_sees_the_box_and_not_the_machine() {
 
 #[test]
 #[ignore = "needs root and containerd: cargo xtask test --stage node-testbed"]
-fn a_pod_without_traffic_ends_early_although_the_kubelet_goes_on_to_probe_it() {
+fn a_pod_that_traffic_has_left_ends_early_although_the_kubelet_goes_on_to_probe_it() {
     let bed = serving();
     // Twice a second a new connection each, and 60 s to wait for the last one.
     let longer = r#"{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":90,"containers":[
@@ -123,6 +129,16 @@ fn a_pod_without_traffic_ends_early_although_the_kubelet_goes_on_to_probe_it() {
         "livenessProbe":{"httpGet":{"path":"/livez","port":8080},"periodSeconds":1}}]}}}}"#;
     bed.kubectl(&["patch", "deployment", "web", "--patch", longer]);
     bed.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]);
+    let mut addresses = String::new();
+    bed.until("old pods are left", |bed| {
+        let pods = ["get", "pods", "--selector=app=web", "-o=jsonpath={.items[*].status.podIP}"];
+        addresses = bed.kubectl(&pods);
+        addresses.split(' ').count() == 2
+    });
+    // Who has never been called cannot tell whether traffic is still to come.
+    for address in addresses.split(' ') {
+        ask_at(&bed, &format!("{address}/8080"));
+    }
     bed.kubectl(&["delete", "pod", "--selector=app=web", "--wait", "--timeout=30s"]);
     bed.down();
 }
