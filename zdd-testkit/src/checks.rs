@@ -1,5 +1,7 @@
 //! The safety rules, checked at every event of a run.
 
+mod miscount;
+
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -7,6 +9,7 @@ use zdd_core::{Target, WorkloadKind};
 use zdd_sim::{Change, Collection, Entry, Object};
 
 use crate::lab::collection;
+use miscount::Miscount;
 
 /// The label of the fence on a workload.
 const EPOCH: &str = "zdd.dev/epoch";
@@ -31,6 +34,7 @@ pub(crate) fn violations(target: &Target, log: &[Entry], driver: &str) -> Vec<St
     let workloads = collection(target.kind);
     let mut epoch = 0;
     let mut desired: Option<i64> = None;
+    let mut miscount = Miscount::of(target);
     let (mut begun, mut begun_before_edit) = (false, false);
     for entry in log {
         begun |= entry.collection == Collection::CONFIG_MAPS;
@@ -41,6 +45,9 @@ pub(crate) fn violations(target: &Target, log: &[Entry], driver: &str) -> Vec<St
             }
             let replicas = entry.object.int("/spec/replicas");
             let scaled = desired.is_some() && replicas != desired;
+            if scaled && replicas < desired {
+                miscount.scaled_down();
+            }
             desired = if scaled { replicas.min(desired) } else { replicas };
             if let (Some(before), true) = (&entry.before, &*entry.actor == driver) {
                 owned_fields(before, &entry.object, entry.revision, &mut found);
@@ -59,8 +66,9 @@ pub(crate) fn violations(target: &Target, log: &[Entry], driver: &str) -> Vec<St
             }
             epoch = label.unwrap_or(epoch);
         }
+        miscount.look(entry);
         if entry.collection == Collection::ENDPOINT_SLICES {
-            floor(target, entry, desired, &mut found);
+            floor(target, entry, desired, &mut miscount, &mut found);
         }
         if entry.collection == Collection::PODS && &*entry.actor == driver {
             deletes_only_broken_pods(entry, &mut found);
@@ -70,7 +78,13 @@ pub(crate) fn violations(target: &Target, log: &[Entry], driver: &str) -> Vec<St
 }
 
 /// I1: a Service keeps at least as many ready endpoints as the rollout may leave it.
-fn floor(target: &Target, entry: &Entry, desired: Option<i64>, found: &mut Vec<String>) {
+fn floor(
+    target: &Target,
+    entry: &Entry,
+    desired: Option<i64>,
+    miscount: &mut Miscount<'_>,
+    found: &mut Vec<String>,
+) {
     let ready = |slice: &Value| {
         let endpoints = slice["endpoints"].as_array().map_or(&[][..], Vec::as_slice);
         endpoints.iter().filter(|one| one["conditions"]["ready"] == true).count()
@@ -80,7 +94,7 @@ fn floor(target: &Target, entry: &Entry, desired: Option<i64>, found: &mut Vec<S
     let least = desired.and_then(|desired| usize::try_from(desired).ok()).unwrap_or(1);
     let least = least.saturating_sub(lacking);
     let (now, then) = (ready(&entry.object), ready(before));
-    if now < least && now < then {
+    if !miscount.excuses(now >= least) && now < least && now < then {
         found.push(format!(
             "I1: ready endpoints fell from {then} to {now} of {least} at revision {}",
             entry.revision

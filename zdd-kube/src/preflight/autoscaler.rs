@@ -26,6 +26,6 @@ pub(super) async fn look(
     let name = found.iter().find(scales)?["metadata"]["name"].as_str()?;
     Some(format!(
         "HorizontalPodAutoscaler {name} may change the number of pods during the rollout; that is \
-         followed"
+         followed, but Kubernetes can take a pod too many when it scales down midway"
     ))
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use zdd_sim::{
-    Admission, Behaviour, Cluster, ClusterBuilder, Collection, Images, Latencies, Object, Span,
-    Store,
+    Admission, Behaviour, Cluster, ClusterBuilder, Collection, Controller, Images, Latencies,
+    Object, Span, Store,
 };
 
 use crate::support::{Running, deployment, is_complete, start};
@@ -243,6 +243,31 @@ async fn a_scale_in_the_middle_keeps_the_share_of_both_versions() {
     insta::assert_snapshot!(scalings(&running, since), @"
     rev 1: 8 -> 11
     rev 2: 5 -> 7
+    ");
+}
+
+/// Seen of Kubernetes 1.37.1 too (docs/decisions/021): the new ReplicaSet is to lose a pod, its
+/// status still counts it, and an old one is taken away in its stead as well.
+#[tokio::test(start_paused = true)]
+async fn a_scale_down_in_the_middle_counts_pods_that_are_about_to_go() {
+    let running = deployed(in_lockstep(), 4, strategy(1, 0)).await;
+    set_image(&running, "web:2");
+    running.until(MINUTES, |running| scalings(running, 1).contains("rev 2: 2 -> 3")).await;
+    running.cluster.pause(Controller::Deployment);
+    let available = |running: &Running| {
+        let sets = running.list(&Collection::REPLICA_SETS);
+        sets.iter().filter_map(|set| set.int("/status/availableReplicas")).sum::<i64>()
+    };
+    running.until(MINUTES, |running| available(running) == 5).await;
+    running.cluster.pause(Controller::ReplicaSet);
+    let since = revision(&running);
+    set(&running, "/spec/replicas", 3);
+    running.cluster.resume(Controller::Deployment);
+    running.until(MINUTES, |running| scalings(running, since).contains("rev 2: 2 -> 3")).await;
+    insta::assert_snapshot!(scalings(&running, since), @"
+    rev 2: 3 -> 2
+    rev 1: 2 -> 0
+    rev 2: 2 -> 3
     ");
 }
 
