@@ -3,7 +3,6 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -92,7 +91,7 @@ pub struct Load {
     pub(crate) max_duration: Duration,
     pub(crate) request_timeout: Duration,
     pub(crate) connect_timeout: Duration,
-    pub(crate) sources: Option<Arc<AtomicU32>>,
+    pub(crate) spread: bool,
     pub(crate) method: &'static str,
     pub(crate) path: String,
     pub(crate) host: String,
@@ -115,7 +114,7 @@ impl Load {
             max_duration: Duration::from_secs(60),
             request_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
-            sources: None,
+            spread: false,
             method: "GET",
             path: "/".to_owned(),
             host: "localhost".to_owned(),
@@ -167,14 +166,16 @@ impl Load {
         Self { connect_timeout, ..self }
     }
 
-    /// Opens each connection from a loopback address of its own, in turn all of 127.1.0.0/16.
+    /// Opens each connection from a loopback address of its own, in turn all of 127.1.0.0/16, over
+    /// all loads of the process.
     ///
     /// For endpoints on IPv4 loopback, where the kernel answers to all of 127.0.0.0/8. Without it a
-    /// thousand fresh connections per second use a port again within the minute in which the
-    /// connection tracking of a Kubernetes node remembers where that port led to, and reach pods
-    /// that are long gone.
+    /// thousand fresh connections per second use a port again within the two minutes in which the
+    /// connection tracking of a Kubernetes node remembers where that port led to. They reach pods
+    /// that are long gone; and one that was refused, as the Service had no endpoints yet, is
+    /// refused once more when it has some.
     pub fn spread_sources(self) -> Self {
-        Self { sources: Some(Arc::default()), ..self }
+        Self { spread: true, ..self }
     }
 
     /// Sets the path and query.

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::{
@@ -20,6 +20,10 @@ use crate::{
     pacer::Due,
     running::Shared,
 };
+
+/// How many connections have had an address of their own. Of the process, not of a load: a probe's
+/// addresses are not those of the load that comes after it.
+static SOURCES: AtomicU32 = AtomicU32::new(0);
 
 /// A complete response.
 #[derive(Debug)]
@@ -162,8 +166,10 @@ impl Shared {
     }
 
     async fn dial(&self, address: SocketAddr) -> io::Result<TcpStream> {
-        let Some(sources) = &self.load.sources else { return TcpStream::connect(address).await };
-        let [.., high, low] = sources.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        if !self.load.spread {
+            return TcpStream::connect(address).await;
+        }
+        let [.., high, low] = SOURCES.fetch_add(1, Ordering::Relaxed).to_be_bytes();
         let socket = TcpSocket::new_v4()?;
         socket.bind((Ipv4Addr::new(127, 1, high, low), 0).into())?;
         socket.connect(address).await

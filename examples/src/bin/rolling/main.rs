@@ -22,7 +22,7 @@ use tracing_subscriber::EnvFilter;
 use zdd_core::{Change, Outcome, Rollout, Target};
 use zdd_examples::pods::Pods;
 use zdd_examples::{manifest, web};
-use zdd_load::{Load, Mode, Running, Totals};
+use zdd_load::{Mode, Running, Totals};
 use zdd_strategies::gates::Available;
 use zdd_strategies::{Rolling, RollingConfig};
 
@@ -237,10 +237,10 @@ async fn serving(client: &Client, args: &Args) -> anyhow::Result<()> {
 
 /// Waits until the data plane knows the Service: requests before that say nothing about a rollout.
 async fn reachable(place: &Place) -> anyhow::Result<()> {
-    let Some(endpoints) = &place.load else { return Ok(()) };
+    let Some(load) = &place.load else { return Ok(()) };
     let answered = async {
         loop {
-            let probe = Load::new(endpoints.clone()).mode(Mode::Fresh).rate(100).total(20);
+            let probe = load.clone().mode(Mode::Fresh).rate(100).total(20);
             let report = probe.max_duration(REACHED_WITHIN).start()?.finish().await;
             if report.failed == 0 {
                 return Ok(());
@@ -253,9 +253,10 @@ async fn reachable(place: &Place) -> anyhow::Result<()> {
 
 /// Half of the requests over connections that are kept, half over new ones.
 fn start_load(place: &Place, args: &Args) -> anyhow::Result<Vec<Running>> {
-    let Some(endpoints) = &place.load else { return Ok(Vec::new()) };
+    let Some(load) = &place.load else { return Ok(Vec::new()) };
     let half = |mode| {
-        let load = Load::new(endpoints.clone())
+        let load = load
+            .clone()
             .mode(mode)
             .rate(args.rate / 2)
             .connections(50)

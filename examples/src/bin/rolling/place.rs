@@ -14,7 +14,7 @@ use tower::Layer;
 use zdd_examples::embedded::{Embedded, web_image};
 use zdd_examples::manifest;
 use zdd_examples::requests::RequestCounter;
-use zdd_load::Endpoints;
+use zdd_load::{Endpoints, Load};
 use zdd_sim::Images;
 
 use crate::args::Args;
@@ -33,7 +33,8 @@ pub(crate) struct Place {
     /// For the rollout, whose requests are counted.
     pub(crate) driver: Client,
     pub(crate) counter: RequestCounter,
-    pub(crate) load: Option<Endpoints>,
+    /// What the load and its probe have in common, where there is an address to send it to.
+    pub(crate) load: Option<Load>,
 }
 
 impl Place {
@@ -46,7 +47,7 @@ impl Place {
         }
         if let Some(embedded) = &place.embedded {
             let address = embedded.expose(&args.namespace, manifest::NAME, "http")?;
-            place.load = Some(Endpoints::loopback([address])?);
+            place.load = Some(Load::new(Endpoints::loopback([address])?));
         }
         Ok(place)
     }
@@ -157,13 +158,14 @@ async fn answers(client: &Client, url: &http::Uri) -> anyhow::Result<()> {
 }
 
 /// Loads go to loopback, or to a network that the caller says was made for the test.
-fn reach(address: SocketAddr) -> anyhow::Result<Endpoints> {
-    let endpoints = if address.ip().is_loopback() {
-        Endpoints::loopback([address])
-    } else {
-        Endpoints::in_namespace([address])
-    };
-    Ok(endpoints?)
+fn reach(address: SocketAddr) -> anyhow::Result<Load> {
+    if !address.ip().is_loopback() {
+        return Ok(Load::new(Endpoints::in_namespace([address])?));
+    }
+    let load = Load::new(Endpoints::loopback([address])?);
+    // The port of a node on this machine. Elsewhere loopback is a single address.
+    let node = address.is_ipv4() && cfg!(target_os = "linux");
+    Ok(if node { load.spread_sources() } else { load })
 }
 
 async fn create(
