@@ -13,7 +13,7 @@ use crate::{
     reason::Reason,
     report::{HookEnd, HookReport, PhaseReport, Report},
     shared::{Command, Shared, Totals, lock},
-    tasks::caught,
+    tasks::{caught, unwound},
 };
 
 /// Longest that is waited for connections beyond the time that their clients get.
@@ -121,8 +121,11 @@ async fn run_hook(entry: Entry, began: Instant, end: Instant) -> HookReport {
     }
 }
 
-async fn run_until(hook: HookFuture, limit: Instant) -> HookEnd {
-    match timeout_at(limit, caught(hook)).await {
+async fn run_until(mut hook: HookFuture, limit: Instant) -> HookEnd {
+    let ended = timeout_at(limit, caught(hook.as_mut())).await;
+    // Also when its time is over: the report names it, whatever it does when it goes.
+    let dropped = unwound(|| drop(hook));
+    match ended.map(|ended| ended.and_then(|outcome| dropped.map(|()| outcome))) {
         Ok(Ok(Ok(()))) => HookEnd::Done,
         Ok(Ok(Err(error))) => HookEnd::Failed(error),
         Ok(Err(panic)) => HookEnd::Failed(format!("panicked: {panic}")),

@@ -1,18 +1,10 @@
 //! Clean-up in stages, once the requests are done.
 
-use std::{
-    cmp::Ordering,
-    fmt, mem,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
-    sync::Mutex,
-    thread,
-    time::Duration,
-};
+use std::{cmp::Ordering, fmt, mem, pin::Pin, sync::Mutex, thread, time::Duration};
 
 use tokio::sync::oneshot;
 
-use crate::{shared::lock, tasks::message};
+use crate::{shared::lock, tasks::unwound};
 
 /// How long a hook may take unless told otherwise.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -257,8 +249,7 @@ where
 {
     let (done, result) = oneshot::channel();
     let body = move || {
-        let outcome = catch_unwind(AssertUnwindSafe(hook))
-            .unwrap_or_else(|panic| Err(format!("panicked: {}", message(&*panic))));
+        let outcome = unwound(hook).unwrap_or_else(|panic| Err(format!("panicked: {panic}")));
         let _ = done.send(outcome);
     };
     thread::Builder::new()

@@ -93,22 +93,30 @@ where
     Err(error)
 }
 
-/// Runs a future and turns its panic into a value.
+/// Runs a future and turns its panic into a value, that of its destructor too.
 pub(crate) async fn caught<F: Future>(future: F) -> Result<F::Output, String> {
-    let mut future = pin!(future);
+    let mut future = pin!(Some(future));
     std::future::poll_fn(|cx| {
-        // The future is dropped, not polled, after a panic.
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-            Err(panic) => Poll::Ready(Err(message(&*panic))),
-        }
+        let poll = || future.as_mut().as_pin_mut().map_or(Poll::Pending, |future| future.poll(cx));
+        let ended = match unwound(poll) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(output)) => Ok(output),
+            Err(panic) => Err(panic),
+        };
+        // Here, and not at the end, where a panic would go on.
+        let dropped = unwound(|| future.set(None));
+        Poll::Ready(ended.and_then(|output| dropped.map(|()| output)))
     })
     .await
 }
 
+/// Calls and turns a panic into its message.
+pub(crate) fn unwound<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| message(&*panic))
+}
+
 /// Reads the message of a panic.
-pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
+fn message(panic: &(dyn Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()
         .map(|text| (*text).to_owned())

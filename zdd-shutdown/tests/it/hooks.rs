@@ -1,6 +1,12 @@
 //! Hooks: their order, proven by the times of the report, and those that block or panic.
 
-use std::{sync::mpsc, thread, time::Duration};
+use std::{
+    pin::Pin,
+    sync::mpsc,
+    task::{Context, Poll},
+    thread,
+    time::Duration,
+};
 
 use zdd_shutdown::{HookEnd, Phase, Reason, Shutdown, Stage};
 
@@ -94,4 +100,42 @@ async fn a_required_hook_that_panics_makes_the_exit_code_1_and_the_next_stage_ru
     let outcomes: Vec<_> = report.hooks.iter().map(|hook| hook.outcome.clone()).collect();
     assert_eq!(outcomes, [HookEnd::Failed("panicked: boom".into()), HookEnd::Done]);
     assert_eq!(report.exit_code(), 1);
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        boom();
+    }
+}
+
+/// Is done at once, and panics after that.
+impl Future for Bomb {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
+
+#[tokio::test]
+async fn what_panics_when_it_is_dropped_is_in_the_report() {
+    let shutdown = serving();
+    let endless = async {
+        let _bomb = Bomb;
+        std::future::pending::<()>().await;
+    };
+    shutdown.on_shutdown(Stage::Outbox, "endless", endless).unwrap().timeout(ms(20));
+    shutdown.on_shutdown(Stage::Database, "done", Bomb).unwrap();
+    shutdown.spawn("task", Bomb);
+    shutdown.trigger(Reason::Completed);
+    let report = within(shutdown.finish()).await;
+    let ends: Vec<_> =
+        report.hooks.iter().map(|hook| (hook.name.as_str(), hook.outcome.clone())).collect();
+    let panicked = "panicked: boom".to_owned();
+    let expected = [("endless", HookEnd::TimedOut), ("done", HookEnd::Failed(panicked.clone()))];
+    assert_eq!(ends, expected);
+    assert_eq!(report.failed_tasks, [("task".to_owned(), panicked)]);
 }
