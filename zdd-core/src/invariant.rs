@@ -89,7 +89,35 @@ pub fn check(step: &Step, seen: &Observation<'_>) -> Result<(), Violation> {
     }
 }
 
+/// Says by which knob someone else lets pods be missing, after the rollout has set its own.
+///
+/// It is theirs to turn, and stops nothing; but whoever watches counts on rule 1.
+pub(crate) fn loosened(seen: &Observation<'_>) -> Option<String> {
+    let state = seen.state();
+    let workload = seen.workload()?;
+    let turning =
+        matches!(state.pending, Some(Step::SetTemplate { .. } | Step::RestoreSettings { .. }));
+    // Our knobs are given back when nothing is replaced any more.
+    if state.template.is_none() || turning || workload.completion == Completion::Complete {
+        return None;
+    }
+    let missing = missing(&workload.settings, workload.replicas, seen.kind());
+    (missing > unavoidable(seen.kind())).then(|| {
+        format!(
+            "someone has changed the rolling update to {}: up to {missing} of {} pods may be \
+             missing until the rollout ends; set maxUnavailable to {} to keep them",
+            workload.settings,
+            workload.replicas,
+            unavoidable(seen.kind())
+        )
+    })
+}
+
 /// A kind that replaces pods in place cannot do without one missing pod; all others can.
+fn unavoidable(kind: WorkloadKind) -> u32 {
+    u32::from(kind == WorkloadKind::StatefulSet)
+}
+
 fn keeps_pods(
     step: &'static str,
     settings: &Settings,
@@ -97,8 +125,7 @@ fn keeps_pods(
     kind: WorkloadKind,
 ) -> Result<(), Violation> {
     let missing = missing(settings, replicas, kind);
-    let allowed = u32::from(kind == WorkloadKind::StatefulSet);
-    if missing > allowed {
+    if missing > unavoidable(kind) {
         let harm = format!("let {missing} of {replicas} pods be missing");
         return Err(Violation::ShrinksTooEarly { step, harm });
     }

@@ -86,6 +86,8 @@ struct Driver<'r> {
     /// How much the strategy has done since it waited last.
     restless: usize,
     pods: Option<(u32, Counts)>,
+    /// What was said last of knobs that someone else has turned.
+    loosened: Option<String>,
 }
 
 impl Rollout {
@@ -117,6 +119,7 @@ impl Rollout {
             tries: 0,
             restless: 0,
             pods: None,
+            loosened: None,
         };
         driver.announce(news).await;
         for message in &warnings {
@@ -152,6 +155,7 @@ impl Driver<'_> {
             let now = self.rollout.clock.now();
             self.tracker.note(&self.snapshot, now);
             self.tell_pods();
+            self.tell_loosened(now);
             if let Some(by) = superseder(self.ledger.state(), &self.snapshot) {
                 self.hand_over(by).await?;
                 continue;
@@ -302,6 +306,20 @@ impl Driver<'_> {
                 self.tell(ProgressKind::Pods { desired, counts });
             }
         }
+    }
+
+    fn tell_loosened(&mut self, now: Timestamp) {
+        let loosened = invariant::loosened(&self.observation(now));
+        if loosened == self.loosened {
+            return;
+        }
+        if let Some(message) = &loosened {
+            self.tell(ProgressKind::Warning { message: message.clone() });
+            if !self.course.warnings.contains(message) {
+                self.course.warnings.push(message.clone());
+            }
+        }
+        self.loosened = loosened;
     }
 
     fn tell(&self, kind: ProgressKind) -> Progress {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use zdd_core::{
-    Clock, Decision, DeploymentStrategy, LeaseError, Observation, Outcome, RolloutError,
-    Superseder, Uid,
+    Clock, Completion, Decision, DeploymentStrategy, LeaseError, Observation, Outcome,
+    RolloutError, Superseder, Uid,
 };
 
 use crate::ideal::{Ideal, Simple, template};
@@ -198,6 +198,37 @@ async fn a_knob_that_someone_else_turns_midway_stays() {
             assert_eq!(after.max_surge, Some("50%".parse().unwrap()), "theirs is left");
         }
     }
+}
+
+/// Rolls from 4 pods to a version, while someone sets how many may be missing.
+async fn loosened(image: &str, part: &str) -> Vec<String> {
+    let cluster = Ideal::with_pods(4);
+    cluster.break_image("web:broken");
+    let rollout = cluster.rollout(image);
+    let edit = async {
+        // In the middle: some pods are new, and some are not.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        cluster.change(|snapshot| {
+            let workload = snapshot.workload.as_mut().unwrap();
+            assert_ne!(workload.completion, Completion::Complete);
+            workload.settings.max_unavailable = Some(part.parse().unwrap());
+            workload.generation += 1;
+        });
+    };
+    let (report, ()) = cluster.beside(async { tokio::join!(rollout.run(), edit) }).await;
+    report.unwrap().warnings
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_lets_pods_be_missing_midway_is_told_of() {
+    let told = "someone has changed the rolling update to maxSurge 1, maxUnavailable 50%: up to 2 \
+                of 4 pods may be missing until the rollout ends; set maxUnavailable to 0 to keep \
+                them";
+    assert_eq!(loosened("web:2", "50%").await, [told]);
+    // The way back has knobs of its own, and sets them again.
+    assert_eq!(loosened("web:broken", "50%").await, [told]);
+    // Less than one pod.
+    assert_eq!(loosened("web:2", "10%").await, <[String; 0]>::default());
 }
 
 #[tokio::test(start_paused = true)]
