@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that people watch")]
 
 mod args;
+mod interrupts;
 mod place;
 mod report;
 mod screen;
@@ -27,6 +28,7 @@ use zdd_strategies::gates::Available;
 use zdd_strategies::{Rolling, RollingConfig};
 
 use args::Args;
+use interrupts::Interrupts;
 use place::Place;
 use report::Summary;
 use screen::Screen;
@@ -122,27 +124,12 @@ async fn watched(
 /// Cancels the rollout when someone interrupts the program; the rollout gives its lease back then.
 /// Who asks a second time does not want to wait for anything.
 async fn interrupted(real: bool, stop: &CancellationToken) -> anyhow::Result<ExitCode> {
-    interrupt().await?;
+    let mut interrupts = Interrupts::listen()?;
+    interrupts.next().await;
     eprintln!("interrupted, and ends in order; once more ends it at once");
     stop.cancel();
-    interrupt().await?;
+    interrupts.next().await;
     interruption(real, Err(anyhow::anyhow!("interrupted again, and ended at once")))
-}
-
-/// Waits for Ctrl-C, or for what a scheduler sends.
-async fn interrupt() -> anyhow::Result<()> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            result = tokio::signal::ctrl_c() => result?,
-            _ = terminate.recv() => {}
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await?;
-    Ok(())
 }
 
 /// Says what an interruption leaves behind.
