@@ -19,6 +19,9 @@ use crate::resource::Resource;
 const KEY: &str = "journal.json";
 /// The server takes 1 MiB of data; this leaves room for the rest of the object.
 const LARGEST: usize = 1_000_000;
+/// The most that the first entry may take of it. It has the old and the new template, and both come
+/// again: the new one in the step that sets it, the old one in the step that goes back.
+const LARGEST_AT_FIRST: usize = LARGEST / 5 * 2;
 /// How often a write is tried that is refused although nothing has changed.
 const TRIES: usize = 3;
 
@@ -150,12 +153,14 @@ impl KubeJournal {
 fn document(entries: &[Entry]) -> Result<String, String> {
     let document = Document { entries: entries.to_vec() };
     let text = serde_json::to_string(&document).map_err(|error| error.to_string())?;
-    if text.len() <= LARGEST {
+    // A rollout that has only begun has changed nothing yet: it is not to end half-way for room.
+    let room = if entries.len() > 1 { LARGEST } else { LARGEST_AT_FIRST };
+    if text.len() <= room {
         return Ok(text);
     }
     Err(format!(
-        "{} bytes do not fit into a ConfigMap, which holds {LARGEST}; make the pod template \
-         smaller, or keep the journal elsewhere (Backend::journal)",
+        "{} bytes do not fit into a ConfigMap, which has room for {room} of them by now; make the \
+         pod template smaller, or keep the journal elsewhere (Backend::journal)",
         text.len()
     ))
 }

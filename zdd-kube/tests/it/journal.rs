@@ -7,7 +7,7 @@ use zdd_core::{
 use zdd_kube::KubeJournal;
 use zdd_sim::{Collection, Fault, Faults, Object, Plan};
 
-use crate::support::{Running, started, web};
+use crate::support::{Running, deployment, refusal, rollout, started, started_with, to, web};
 
 const NAME: &str = "zdd-deployment-web";
 
@@ -123,5 +123,18 @@ async fn a_journal_that_does_not_fit_is_refused_before_it_is_sent() {
     let error = journal(&running).store(&web(), &Log::new(entries, None)).await.unwrap_err();
     let text = chain(&error);
     assert!(text.contains("do not fit into a ConfigMap"), "{text}");
+    assert!(running.get(&Collection::CONFIG_MAPS, NAME).is_none());
+}
+
+/// Otherwise it would end half-way, where the entry no longer fits that has the way back.
+#[tokio::test(start_paused = true)]
+async fn a_template_too_large_for_a_whole_rollout_is_refused_before_the_first_step() {
+    let mut large = deployment(3, "web:1");
+    large["spec"]["template"]["metadata"]["annotations"] = json!({ "a": "x".repeat(210_000) });
+    let running = started_with(large).await;
+    let before = running.deployment();
+    let text = refusal(rollout(running.backend(), to("web:2")).run().await);
+    assert!(text.contains("has room for 400000 of them by now; make the pod template"), "{text}");
+    assert_eq!(running.deployment()["spec"], before["spec"]);
     assert!(running.get(&Collection::CONFIG_MAPS, NAME).is_none());
 }
