@@ -111,24 +111,27 @@ async fn a_driver_that_is_replaced_in_that_moment_writes_nothing() {
     assert_eq!(running.deployment()["metadata"]["labels"]["zdd.dev/epoch"], "4");
 }
 
+/// A probe of a pod fails.
+fn unready(running: &Running, pod: &str) {
+    let fail = |pod: &mut Value| {
+        let conditions = pod["status"]["conditions"].as_array_mut().unwrap();
+        conditions.iter_mut().find(|one| one["type"] == "Ready").unwrap()["status"] =
+            "False".into();
+    };
+    let (kubelet, place) = (Arc::from("kubelet"), ("default", pod));
+    running
+        .cluster
+        .with_store(|store| store.modify(&kubelet, &Collection::PODS, Part::Status, place, fail))
+        .unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_is_written_in_that_moment_is_not_deleted() {
     let running = started().await;
     let pods = running.list(&Collection::PODS);
     let (name, uid) = (&pods[0]["metadata"]["name"], &pods[0]["metadata"]["uid"]);
     let (name, uid) = (name.as_str().unwrap().to_owned(), uid.as_str().unwrap());
-    let place = ("default", name.as_str());
-    let unready = |pod: &mut Value| {
-        let conditions = pod["status"]["conditions"].as_array_mut().unwrap();
-        conditions.iter_mut().find(|one| one["type"] == "Ready").unwrap()["status"] =
-            "False".into();
-    };
-    running
-        .cluster
-        .with_store(|store| {
-            store.modify(&Arc::from("kubelet"), &Collection::PODS, Part::Status, place, unready)
-        })
-        .unwrap();
+    unready(&running, &name);
     let (cluster, _) = raced(&running, |pod| pod["metadata"]["labels"]["team"] = json!("shop"));
     let (target, rollout) = (web(), RolloutId::new("r1"));
     let mark = Mark::new(&target, &rollout, Epoch::new(1));
@@ -153,14 +156,7 @@ async fn a_pod_that_serves_or_is_another_one_by_now_is_not_deleted() {
     let error = cluster.apply(&delete(text("uid")), &seen, &mark).await.unwrap_err();
     assert!(matches!(error, ClusterError::Conflict { .. }), "{error}");
     // It is gone, which is what was wanted; its namesake is none of the step's business.
-    let unready = |pod: &mut Value| pod["status"]["conditions"] = json!([]);
-    let place = ("default", name.as_str());
-    running
-        .cluster
-        .with_store(|store| {
-            store.modify(&Arc::from("kubelet"), &Collection::PODS, Part::Status, place, unready)
-        })
-        .unwrap();
+    unready(&running, &name);
     cluster.apply(&delete("another".to_owned()), &seen, &mark).await.unwrap();
     let pod = running.get(&Collection::PODS, &name).unwrap();
     assert!(pod["metadata"]["deletionTimestamp"].is_null());
