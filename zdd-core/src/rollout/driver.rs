@@ -155,11 +155,11 @@ impl Driver<'_> {
             let now = self.rollout.clock.now();
             self.tracker.note(&self.snapshot, now);
             self.tell_pods();
-            self.tell_loosened(now);
             if let Some(by) = superseder(self.ledger.state(), &self.snapshot) {
                 self.hand_over(by).await?;
                 continue;
             }
+            self.tell_loosened(now);
             let wait = match self.ledger.state().pending.clone() {
                 // A step that may be on its way is seen through first.
                 Some(step) => self.pursue(step).await?,

@@ -3,34 +3,41 @@
 use std::time::Duration;
 
 use zdd_core::{
-    Clock, Completion, Decision, DeploymentStrategy, LeaseError, Observation, Outcome,
+    Clock, Completion, Decision, DeploymentStrategy, LeaseError, Observation, Outcome, Report,
     RolloutError, Superseder, Uid,
 };
 
 use crate::ideal::{Ideal, Simple, template};
 
 async fn interrupted(cluster: &Ideal, by: impl FnOnce()) -> Outcome {
+    report(cluster, by).await.outcome
+}
+
+async fn report(cluster: &Ideal, by: impl FnOnce()) -> Report {
     let rollout = cluster.rollout("web:2");
     let other = async {
         tokio::time::sleep(Duration::from_millis(2500)).await;
         by();
     };
     let (report, ()) = cluster.beside(async { tokio::join!(rollout.run(), other) }).await;
-    report.unwrap().outcome
+    report.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_foreign_template_wins_and_gets_its_settings_back() {
     let cluster = Ideal::with_pods(4);
     let before = cluster.workload().settings;
-    let outcome = interrupted(&cluster, || {
+    let report = report(&cluster, || {
         cluster.change(|snapshot| {
             let workload = snapshot.workload.as_mut().unwrap();
             workload.template = template("web:3");
             workload.generation += 1;
         });
     });
-    assert_eq!(outcome.await, Outcome::Superseded { by: Superseder::Edit });
+    let report = report.await;
+    assert_eq!(report.outcome, Outcome::Superseded { by: Superseder::Edit });
+    // The knobs that are given back are not told of as someone's.
+    assert_eq!(report.warnings, <[String; 0]>::default());
     assert_eq!(cluster.workload().template, template("web:3"));
     assert_eq!(cluster.workload().settings, before);
 }
