@@ -93,12 +93,9 @@ pub fn check(step: &Step, seen: &Observation<'_>) -> Result<(), Violation> {
 ///
 /// It is theirs to turn, and stops nothing; but whoever watches counts on rule 1.
 pub(crate) fn loosened(seen: &Observation<'_>) -> Option<String> {
-    let state = seen.state();
     let workload = seen.workload()?;
-    let turning =
-        matches!(state.pending, Some(Step::SetTemplate { .. } | Step::RestoreSettings { .. }));
-    // Our knobs are given back when nothing is replaced any more.
-    if state.template.is_none() || turning || workload.completion == Completion::Complete {
+    // Where nothing is replaced nothing can be missing.
+    if !seen.state().holds_knobs || workload.completion == Completion::Complete {
         return None;
     }
     let missing = missing(&workload.settings, workload.replicas, seen.kind());

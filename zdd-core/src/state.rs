@@ -59,6 +59,9 @@ pub struct State {
     /// The knobs as steps of this rollout have set them, made or meant: whatever else is found on
     /// the workload is someone else's.
     pub set: Vec<Settings>,
+    /// Whether the workload has these knobs: from the step that set the first of them until they
+    /// are given back.
+    pub holds_knobs: bool,
     /// Whether the workload is paused by a step of this rollout.
     pub paused: bool,
     /// The milestones reached on the present way, and when.
@@ -109,6 +112,7 @@ impl State {
             pending: None,
             template: None,
             set: start.inherited_settings.clone().into_iter().collect(),
+            holds_knobs: false,
             paused: start.inherited_pause,
             milestones: BTreeMap::new(),
             intervention: Intervention::None,
@@ -182,6 +186,7 @@ impl State {
                 None
             }
         };
+        self.holds_knobs &= !matches!(step, Step::RestoreSettings { .. });
         if let Some(set) = set.filter(|set| !self.set.contains(set)) {
             self.set.push(set);
         }
@@ -190,7 +195,10 @@ impl State {
 
     fn verify(&mut self) {
         match self.pending.take() {
-            Some(Step::SetTemplate { template, .. }) => self.template = Some(template),
+            Some(Step::SetTemplate { template, .. }) => {
+                self.template = Some(template);
+                self.holds_knobs = true;
+            }
             Some(Step::Pause) => self.paused = true,
             Some(Step::Resume) => self.paused = false,
             Some(

@@ -83,6 +83,10 @@ async fn observe(scenario: &Scenario, trial: &Trial) -> Observed {
     if requests.failed > 0 && !deleted {
         violations.push(format!("I1: {} requests failed: {:?}", requests.failed, requests.causes));
     }
+    // No edit turns a knob of the rollout.
+    violations.extend(
+        lives.warnings.iter().filter(|warning| warning.contains("maxUnavailable")).cloned(),
+    );
     if log.is_empty() {
         violations.push("the log was cut off: nothing can be said".to_owned());
     }
@@ -105,6 +109,7 @@ struct Lives {
     gave_way: bool,
     requests: Vec<Seen>,
     met: usize,
+    warnings: Vec<String>,
 }
 
 struct Driver<'a> {
@@ -120,6 +125,7 @@ impl Driver<'_> {
             gave_way: false,
             requests: Vec::new(),
             met: 0,
+            warnings: Vec::new(),
         };
         let deadline = Instant::now() + LIMIT;
         for _ in 0..LIVES {
@@ -138,8 +144,9 @@ impl Driver<'_> {
             lives.requests.extend(faults.requests());
             lives.met += faults.injected().len();
             match result {
-                Some(Ok(Report { outcome, .. })) => {
+                Some(Ok(Report { outcome, warnings, .. })) => {
                     lives.outcome = Ok(outcome);
+                    lives.warnings = warnings;
                     break;
                 }
                 Some(Err(error)) => {
