@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use zdd_load::{FailureSample, Report, Totals};
 
-use super::case::{Case, End};
+use super::case::{Case, End, Tool};
 use super::timeline::{SPAN, Tally};
 
 /// The result of one case.
@@ -21,6 +21,8 @@ pub(super) struct Row {
     /// Whether it ended as it should, and the cluster was what the tool said.
     as_expected: bool,
     must_serve: bool,
+    /// Not the load alone, which is there to show that nothing else loses requests.
+    rolls_out: bool,
     pub(super) total_ms: u64,
     #[serde(flatten)]
     pub(super) requests: Totals,
@@ -53,6 +55,7 @@ impl Row {
             detail,
             as_expected: end == Some(case.end),
             must_serve: case.must_serve,
+            rolls_out: case.tool != Tool::Nobody,
             total_ms: milliseconds(took),
             requests: Totals::of(reports),
             slowest_ms: slowest.unwrap_or(0) / 1_000,
@@ -112,7 +115,8 @@ impl fmt::Display for Table<'_> {
                 most.map(list).unwrap_or_default(),
             )?;
         }
-        let Totals { sent, failed, .. } = requests(self.0.iter().filter(|row| row.must_serve));
+        let promised = self.0.iter().filter(|row| row.must_serve && row.rolls_out);
+        let Totals { sent, failed, .. } = requests(promised);
         write!(f, "\nrequests in the cases of zdd with zdd-shutdown: {sent} sent, {failed} failed")
     }
 }
@@ -150,15 +154,18 @@ mod tests {
 
     #[test]
     fn the_rounds_of_a_case_are_added_up() {
-        let round = |answered, failed| {
+        let round = |rolls_out, answered, failed| {
             let answered = BTreeMap::from([("1".to_owned(), answered)]);
-            Row::example(vec![Tally { answered, failed }])
+            Row { rolls_out, ..Row::example(vec![Tally { answered, failed }]) }
         };
-        let text = Table(&[round(500, 0), round(490, 10)]).to_string();
+        let text = Table(&[round(true, 500, 0), round(true, 490, 10)]).to_string();
         assert!(
             text.contains("| the load without a rollout | 2 | 1.2 s | 1000 | **10** |"),
             "{text}"
         );
         assert!(text.ends_with("1000 sent, 10 failed"), "{text}");
+        // The load alone proves nothing of a rollout.
+        let text = Table(&[round(true, 500, 0), round(false, 500, 0)]).to_string();
+        assert!(text.ends_with("500 sent, 0 failed"), "{text}");
     }
 }
