@@ -98,21 +98,13 @@ pub(crate) fn loosened(seen: &Observation<'_>) -> Option<String> {
     if !seen.state().holds_knobs || workload.completion == Completion::Complete {
         return None;
     }
-    let missing = missing(&workload.settings, workload.replicas, seen.kind());
-    (missing > unavoidable(seen.kind())).then(|| {
-        format!(
-            "someone has changed the rolling update to {}: up to {missing} of {} pods may be \
-             missing until the rollout ends; set maxUnavailable to {} to keep them",
-            workload.settings,
-            workload.replicas,
-            unavoidable(seen.kind())
-        )
-    })
-}
-
-/// A kind that replaces pods in place cannot do without one missing pod; all others can.
-fn unavoidable(kind: WorkloadKind) -> u32 {
-    u32::from(kind == WorkloadKind::StatefulSet)
+    let (settings, replicas) = (&workload.settings, workload.replicas);
+    let missing = too_many_missing(settings, replicas, seen.kind())?;
+    let allowed = unavoidable(seen.kind());
+    Some(format!(
+        "someone has changed the rolling update to {settings}: up to {missing} of {replicas} pods \
+         may be missing until the rollout ends; set maxUnavailable to {allowed} to keep them"
+    ))
 }
 
 fn keeps_pods(
@@ -121,12 +113,23 @@ fn keeps_pods(
     replicas: u32,
     kind: WorkloadKind,
 ) -> Result<(), Violation> {
-    let missing = missing(settings, replicas, kind);
-    if missing > unavoidable(kind) {
-        let harm = format!("let {missing} of {replicas} pods be missing");
-        return Err(Violation::ShrinksTooEarly { step, harm });
+    match too_many_missing(settings, replicas, kind) {
+        None => Ok(()),
+        Some(missing) => {
+            let harm = format!("let {missing} of {replicas} pods be missing");
+            Err(Violation::ShrinksTooEarly { step, harm })
+        }
     }
-    Ok(())
+}
+
+/// Returns how many pods the controller may let be missing, where that is more than it must.
+fn too_many_missing(settings: &Settings, replicas: u32, kind: WorkloadKind) -> Option<u32> {
+    Some(missing(settings, replicas, kind)).filter(|missing| *missing > unavoidable(kind))
+}
+
+/// A kind that replaces pods in place cannot do without one missing pod; all others can.
+fn unavoidable(kind: WorkloadKind) -> u32 {
+    u32::from(kind == WorkloadKind::StatefulSet)
 }
 
 /// Returns how many pods the controller may let be missing, by its own arithmetic.

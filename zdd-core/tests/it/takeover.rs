@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use zdd_core::{
-    Clock, Completion, Decision, DeploymentStrategy, LeaseError, Observation, Outcome, Report,
-    RolloutError, Superseder, Uid,
+    Clock, Completion, Decision, DeploymentStrategy, LeaseError, Observation, Outcome,
+    ProgressKind, Report, RolloutError, Superseder, Uid,
 };
 
 use crate::ideal::{Ideal, Simple, template};
@@ -212,9 +213,10 @@ async fn loosened(image: &str, part: &str) -> Vec<String> {
     let cluster = Ideal::with_pods(4);
     cluster.break_image("web:broken");
     let rollout = cluster.rollout(image);
+    let mut progress = rollout.handle().progress();
     let edit = async {
-        // In the middle: some pods are new, and some are not.
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        // Its own knobs are set by then.
+        while !matches!(progress.next().await.unwrap().kind, ProgressKind::StepVerified { .. }) {}
         cluster.change(|snapshot| {
             let workload = snapshot.workload.as_mut().unwrap();
             assert_ne!(workload.completion, Completion::Complete);
