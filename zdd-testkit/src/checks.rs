@@ -45,7 +45,7 @@ pub(crate) fn violations(target: &Target, log: &[Entry], driver: &str) -> Vec<St
             }
             let replicas = entry.object.int("/spec/replicas");
             let scaled = desired.is_some() && replicas != desired;
-            if scaled && replicas < desired {
+            if replicas < desired {
                 miscount.scaled_down();
             }
             desired = if scaled { replicas.min(desired) } else { replicas };

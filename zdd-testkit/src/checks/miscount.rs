@@ -19,9 +19,17 @@ pub(super) struct Miscount<'a> {
     target: &'a Target,
     scaled_down: bool,
     sets: HashMap<String, Counts>,
-    /// Such a step was taken, and its pods were not made up for yet.
-    stands: bool,
-    fell: bool,
+    slip: Slip,
+}
+
+/// A step on a stale count, and what has come of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Slip {
+    /// None was taken, or what fell has come back.
+    None,
+    Taken,
+    /// Endpoints are missing for it.
+    Fell,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +40,7 @@ struct Counts {
 
 impl<'a> Miscount<'a> {
     pub(super) fn of(target: &'a Target) -> Self {
-        Self { target, scaled_down: false, sets: HashMap::new(), stands: false, fell: false }
+        Self { target, scaled_down: false, sets: HashMap::new(), slip: Slip::None }
     }
 
     /// Takes in that someone wants fewer pods.
@@ -56,16 +64,21 @@ impl<'a> Miscount<'a> {
         let shrunk = before.is_some_and(|before| now.wanted < before.wanted);
         let mut others = self.sets.iter().filter(|(other, _)| *other != name);
         let misled = others.any(|(_, counts)| counts.available > counts.wanted);
-        self.stands |= self.scaled_down && shrunk && misled && actor == CONTROLLER;
+        let slips = self.scaled_down && shrunk && misled && actor == CONTROLLER;
+        if slips && self.slip == Slip::None {
+            self.slip = Slip::Taken;
+        }
         self.sets.insert(name.to_owned(), now);
     }
 
     /// Tells whether it is the reason that a Service has fewer endpoints than it should.
     pub(super) fn excuses(&mut self, enough: bool) -> bool {
-        // Over when what fell has come back.
-        self.stands &= !(enough && self.fell);
-        self.fell = self.stands && !enough;
-        self.stands
+        self.slip = match (self.slip, enough) {
+            (Slip::None, _) | (Slip::Fell, true) => Slip::None,
+            (Slip::Taken, true) => Slip::Taken,
+            (Slip::Taken | Slip::Fell, false) => Slip::Fell,
+        };
+        self.slip != Slip::None
     }
 }
 
@@ -114,7 +127,7 @@ mod tests {
     #[test]
     fn a_second_fall_is_not_excused() {
         let target = Target::deployment("default", "web");
-        let mut miscount = Miscount { stands: true, ..Miscount::of(&target) };
+        let mut miscount = Miscount { slip: Slip::Taken, ..Miscount::of(&target) };
         let told: Vec<bool> = [true, false, false, true, false]
             .into_iter()
             .map(|enough| miscount.excuses(enough))
